@@ -1,0 +1,81 @@
+"""Names of known weights -> files: what ships with the package, run folders, and files by path. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from pathlib import Path
+
+from mezzotint.card import SUPER_RESOLUTION, Card, read_card
+from mezzotint.errors import InputError, UsageError
+
+SHIPPED = Path(__file__).parent / "weights"
+# File suffixes by what a runtime reads; the first that exists is taken.
+DEPLOYED, TRAINED = ".onnx", ".safetensors"
+
+
+@cache
+def bicubic_cards() -> dict[str, Card]:
+    """The built-in models that need no weights: MATLAB's bicubic, the baseline of every table."""
+    return {
+        f"bicubic-x{scale}": Card(
+            name=f"bicubic-x{scale}",
+            task=SUPER_RESOLUTION,
+            network="bicubic",
+            scale=scale,
+            halo=3,
+            parameters=0,
+            description="Bicubic interpolation after MATLAB's imresize (Keys, a = -0.5): the baseline.",
+            licence="Apache-2.0",
+            data="none",
+        )
+        for scale in (2, 3, 4)
+    }
+
+
+def names() -> list[str]:
+    """Names of all models that work without a download, sorted."""
+    return sorted({*bicubic_cards(), *(path.stem for path in SHIPPED.glob(f"*{DEPLOYED}"))})
+
+
+def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
+    """The file behind a shipped name, a run folder, a `.onnx` or a `.safetensors`; None for a built-in bicubic.
+
+    `suffix` says which of the two twin files is wanted; when a path names the other one, its twin beside it is taken.
+    Raises `UsageError` (unknown name) or `InputError` (missing file).
+    """
+    text = str(name_or_path)
+    if text in bicubic_cards():
+        return None
+    path = Path(name_or_path)
+    if path.is_dir():
+        path = path / f"weights{suffix}"
+        if not path.is_file():
+            raise InputError(f"{path.parent} is not a finished run: it has no {path.name}")
+        return path
+    if path.suffix in (DEPLOYED, TRAINED):
+        twin = path.with_suffix(suffix)
+        if twin.is_file():
+            return twin
+        if path.is_file():
+            raise InputError(f"{path} has no {twin.name} beside it; `mezzotint export` makes the .onnx of a .safetensors")
+        raise InputError(f"no such model file: {path}")
+    if path.is_file():
+        raise UsageError(f"{path} is not a model: expected .onnx, .safetensors or a run folder")
+    shipped = SHIPPED / f"{text}{suffix}"
+    if "/" not in text and shipped.is_file():
+        return shipped
+    close = difflib.get_close_matches(text, names(), 1)
+    hint = f"did you mean {close[0]}?" if close else f"known models: {', '.join(names())}"
+    raise UsageError(f"no model named '{text}', and no such file or run folder; {hint}")
+
+
+def card(name_or_path: str | Path) -> Card:
+    """The card of a model, without loading it. Raises as `find` and `read_card`."""
+    if str(name_or_path) in bicubic_cards():
+        return bicubic_cards()[str(name_or_path)]
+    path = Path(name_or_path)
+    suffix = path.suffix if path.suffix in (DEPLOYED, TRAINED) else DEPLOYED
+    found = find(name_or_path, suffix)
+    assert found is not None
+    return read_card(found)

@@ -1,0 +1,1 @@
+"""Images as arrays: reading and writing, colour, resizing, tiling, contact sheets. NumPy and Pillow only."""

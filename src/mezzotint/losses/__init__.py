@@ -1,0 +1,1 @@
+"""Losses as plain functions on tensors; their weights live in recipes."""

@@ -1,0 +1,51 @@
+"""Runtimes run weights: float32 arrays in, float32 arrays out, a card beside them, nothing else.
+
+A runtime is a module with `load(path, card, precision, threads) -> Model`. Three read files: `openvino` (the default on
+CPUs, reads `.onnx`), `onnx` (onnxruntime, reads `.onnx`) and `pytorch` (reads `.safetensors`); `bicubic` needs no file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from mezzotint import catalog
+from mezzotint.card import Card, read_card
+from mezzotint.errors import UsageError
+
+RUNTIMES = ("openvino", "onnx", "pytorch")
+PRECISIONS = ("auto", "f32", "bf16")
+
+
+class Model(Protocol):
+    """Loaded weights. Super-resolution: `model(lr)`, 1 C H W -> 1 C sH sW, values 0 to 1. Generation: `model(z)` or
+    `model(z, labels)`, z B latent_dim float32, labels B int64 -> B C H W, values -1 to 1.
+    """
+
+    card: Card
+
+    def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
+
+
+def load(name_or_path: str | Path, runtime: str = "auto", precision: str = "auto", threads: int | None = None) -> Model:
+    """Load a model by name, run folder or file. `runtime="auto"` is OpenVINO; `precision="auto"` is the fastest one that
+    is safe on this machine, f32 exact float32; `threads=None` all that the process may use.
+
+    Raises `UsageError` (unknown name, runtime, precision or a missing extra), `InputError`, `ModelError`.
+    """
+    if runtime not in ("auto", *RUNTIMES):
+        raise UsageError(f"unknown runtime '{runtime}'; choose auto, {', '.join(RUNTIMES)}")
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision '{precision}'; choose {', '.join(PRECISIONS)}")
+    if runtime == "auto":
+        runtime = "openvino"
+    path = catalog.find(name_or_path, catalog.TRAINED if runtime == "pytorch" else catalog.DEPLOYED)
+    if path is None:
+        from mezzotint.runtimes import bicubic
+
+        return bicubic.Bicubic(catalog.card(name_or_path))
+    module = importlib.import_module(f"mezzotint.runtimes.{runtime}")
+    return module.load(path, read_card(path), precision, threads)
