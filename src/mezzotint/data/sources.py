@@ -1,0 +1,208 @@
+"""Where images come from: a folder, a zip, or an IDX file (MNIST's format), all read through one small value.
+
+Opening looks at names and headers only; nothing is decoded until it is asked for, and the order never depends on the
+file system. A name inside a zip is a label for messages and never a path, so a hostile archive writes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from mezzotint.data import idx
+from mezzotint.errors import InputError
+
+# What counts as an image by name; whether it is one is decided by its content, in `decode`.
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+# One encoded image. The largest honest ones are a fifth of this; a bomb in a zip says how large it would become.
+_LARGEST_FILE = 512 << 20
+_MOST_PIXELS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images in a fixed order. `names` are unique, with `/` between folders; `labels[i]` indexes `classes`.
+
+    `read(i)` returns image i as encoded bytes, `image(i)` its pixels, H W C uint8 with C of 1 or 3. Both may be called
+    from several threads and raise `InputError` naming the image.
+    """
+
+    path: Path
+    names: list[str]
+    read: Callable[[int], bytes]
+    image: Callable[[int], np.ndarray]
+    labels: list[int] | None = None
+    classes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def open_source(path: str | Path) -> Source:
+    """Open a folder (searched recursively), a zip, or an IDX file (`.gz` or not; its labels are found beside it).
+
+    A folder or zip has labels when every image sits in one of several sub-folders of one depth, as ImageNet's; an IDX
+    file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images.
+    Hidden files and `__MACOSX` are left out. Raises `InputError` for what is missing, unreadable or without images.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    if head[:2] == b"PK":
+        return _zip(path)
+    if idx.looks_like(path):
+        return _idx(path)
+    raise InputError(f"{path} holds no data set: expected a folder, a zip or an IDX file of images")
+
+
+def decode(data: bytes, name: str) -> np.ndarray:
+    """Pixels of an encoded image: H W C uint8, C of 1 (grey) or 3, turned upright by EXIF, transparency on white.
+
+    PNG, JPEG, WebP, AVIF, TIFF, BMP and GIF (of an animation the first frame), known by content and not by name. 16-bit
+    values are rounded to 8. Raises `InputError` naming `name`, whatever is wrong with the bytes.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise InputError(f"{name} has {image.width} x {image.height} pixels, more than {_MOST_PIXELS:,}")
+            return _pixels(ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} is not an image this tool reads ({', '.join(_FORMATS)})") from error
+    except Exception as error:  # decoders meet hostile bytes with almost any exception there is
+        raise InputError(f"{name} is damaged ({' '.join(str(error).split()) or type(error).__name__})") from error
+
+
+def _pixels(image: object) -> np.ndarray:
+    from PIL import Image
+
+    assert isinstance(image, Image.Image)
+    if image.mode.startswith("I"):
+        # 16-bit grey; Pillow's own conversion to 8 bits would clip at 255.
+        deep = np.asarray(image).astype(np.int64)
+        if deep.min() < 0 or deep.max() > 65535:
+            raise ValueError("its values do not fit 16 bits")
+        return ((deep + 128) // 257).astype(np.uint8)[..., None]
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1))
+
+
+def _folder(path: Path) -> Source:
+    # Links are followed, since people assemble data sets from them; a real folder is entered once, so loops end.
+    names, seen = [], set()
+    for folder, children, files in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            children.clear()
+            continue
+        seen.add(real)
+        relative = Path(folder).relative_to(path)
+        names += [(relative / file).as_posix() for file in files]
+    names = _images(names)
+    if not names:
+        for name in ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte"):
+            if (path / name).is_file():
+                return _idx(path / name)
+        raise InputError(f"no images in {path}: looked for {', '.join(SUFFIXES)} in it and its sub-folders")
+
+    def read(i: int) -> bytes:
+        file = path / names[i]
+        try:
+            if file.stat().st_size > _LARGEST_FILE:
+                raise InputError(f"{file} has {file.stat().st_size:,} bytes, more than {_LARGEST_FILE:,}")
+            return file.read_bytes()
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+
+    return Source(path, names, read, lambda i: decode(read(i), str(path / names[i])), *_labels(names))
+
+
+def _zip(path: Path) -> Source:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise InputError(f"cannot read {path} as a zip: {error}") from error
+    names = _images(entries)
+    if not names:
+        raise InputError(f"no images in {path}: looked for {', '.join(SUFFIXES)} at every depth of the zip")
+    # A ZipFile shares one file position, so each thread of each process opens its own.
+    local = threading.local()
+
+    def read(i: int) -> bytes:
+        entry = entries[names[i]]
+        if entry.file_size > _LARGEST_FILE:
+            raise InputError(f"{path}: {names[i]} would unpack to {entry.file_size:,} bytes, over {_LARGEST_FILE:,}")
+        try:
+            if getattr(local, "process", None) != os.getpid():
+                local.archive, local.process = zipfile.ZipFile(path), os.getpid()
+            # Never inflates beyond the size checked above, and compares the checksum.
+            data: bytes = local.archive.read(entry)
+        except Exception as error:  # damage, encryption and unknown compression all raise differently
+            raise InputError(f"cannot read {names[i]} in {path} ({error})") from error
+        return data
+
+    return Source(path, names, read, lambda i: decode(read(i), f"{path}: {names[i]}"), *_labels(names))
+
+
+def _idx(path: Path) -> Source:
+    images = idx.read(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
+        raise InputError(f"{path} holds no images but an array of {' x '.join(map(str, images.shape))}")
+    labels = idx.labels_beside(path, len(images))
+    names = [f"{i:06d}" for i in range(len(images))]
+
+    def encoded(i: int) -> bytes:
+        from PIL import Image
+
+        stream = io.BytesIO()
+        Image.fromarray(images[i].squeeze(2) if images.shape[3] == 1 else images[i]).save(stream, "PNG")
+        return stream.getvalue()
+
+    classes = () if labels is None else tuple(str(label) for label in range(max(labels) + 1))
+    return Source(path, names, encoded, lambda i: images[i], labels, classes)
+
+
+def _images(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are named like images and are not hidden, in one order on every machine."""
+
+    def visible(name: str) -> bool:
+        return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+    return sorted(name for name in names if name.lower().endswith(SUFFIXES) and visible(name))
+
+
+def _labels(names: list[str]) -> tuple[list[int] | None, tuple[str, ...]]:
+    """Labels and classes by sub-folder; none unless all images lie at one depth in at least two sub-folders."""
+    parents = [PurePosixPath(name).parts[:-1] for name in names]
+    folders = sorted(set(parents))
+    if len(folders) < 2 or len({len(folder) for folder in folders}) > 1:
+        return None, ()
+    # Sorted, so what the first and the last share all share; "train/cat" and "train/dog" are the classes cat and dog.
+    shared = next(i for i, (a, b) in enumerate(zip(folders[0], folders[-1], strict=True)) if a != b)
+    number = {folder: i for i, folder in enumerate(folders)}
+    return [number[parent] for parent in parents], tuple("/".join(folder[shared:]) for folder in folders)
