@@ -1,6 +1,6 @@
 """IDX, the format of MNIST and Fashion-MNIST: a magic number, big-endian sizes, then bytes; often inside gzip.
 
-Source: the description beside the original files (LeCun, Cortes, Burges). Only unsigned bytes, which images are, are taken.
+Source: the description beside the original files (LeCun, Cortes, Burges). Only arrays of unsigned bytes are read.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -40,7 +40,7 @@ class Source:
     read: Callable[[int], bytes]
     image: Callable[[int], np.ndarray]
     labels: list[int] | None = None
-    classes: tuple[str, ...] = ()
+    classes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -183,7 +183,7 @@ def _idx(path: Path) -> Source:
         Image.fromarray(images[i].squeeze(2) if images.shape[3] == 1 else images[i]).save(stream, "PNG")
         return stream.getvalue()
 
-    classes = () if labels is None else tuple(str(label) for label in range(max(labels) + 1))
+    classes = [] if labels is None else [str(label) for label in range(max(labels) + 1)]
     return Source(path, names, encoded, lambda i: images[i], labels, classes)
 
 
@@ -196,13 +196,13 @@ def _images(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if name.lower().endswith(SUFFIXES) and visible(name))
 
 
-def _labels(names: list[str]) -> tuple[list[int] | None, tuple[str, ...]]:
+def _labels(names: list[str]) -> tuple[list[int] | None, list[str]]:
     """Labels and classes by sub-folder; none unless all images lie at one depth in at least two sub-folders."""
     parents = [PurePosixPath(name).parts[:-1] for name in names]
     folders = sorted(set(parents))
     if len(folders) < 2 or len({len(folder) for folder in folders}) > 1:
-        return None, ()
+        return None, []
     # Sorted, so what the first and the last share all share; "train/cat" and "train/dog" are the classes cat and dog.
     shared = next(i for i, (a, b) in enumerate(zip(folders[0], folders[-1], strict=True)) if a != b)
     number = {folder: i for i, folder in enumerate(folders)}
-    return [number[parent] for parent in parents], tuple("/".join(folder[shared:]) for folder in folders)
+    return [number[parent] for parent in parents], ["/".join(folder[shared:]) for folder in folders]

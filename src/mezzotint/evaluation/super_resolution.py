@@ -1,0 +1,108 @@
+"""Super-resolution over a data set, by the protocol that published tables share.
+
+The image is cropped to a multiple of the scale and shrunk by MATLAB's bicubic on 8 bits, rounding after each pass; the
+prediction is rounded to 8 bits (half up); `scale` pixels are cut off each side; PSNR and SSIM are taken on the Y of
+BT.601 (Wang et al. 2004 for SSIM). A grey image is its own Y: turning it into RGB first would squeeze it into 16 to 235
+and flatter the result by 1.3 dB, which lifts the mean of Set14 by 0.09.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from mezzotint import catalog, runtimes
+from mezzotint.card import SUPER_RESOLUTION
+from mezzotint.data.sources import open_source
+from mezzotint.errors import InputError, ModelError, QualityError, UsageError
+from mezzotint.evaluation.pairs import find_pairs, load_pair
+from mezzotint.evaluation.report import Failure, Report, Result
+from mezzotint.metrics.fidelity import psnr_rgb, psnr_y, ssim_y
+
+PROTOCOLS = ("y", "rgb")
+
+
+def evaluate(
+    model: str | Path | runtimes.Model,
+    data: str | Path,
+    *,
+    protocol: str = "y",
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    on_result: Callable[[Result | Failure], None] | None = None,
+) -> Report:
+    """Measure a super-resolution model, given by name, run folder, file, or loaded.
+
+    `data` is a folder or zip of high-resolution images, or one with the sub-folders `HR` and `LR`. `protocol` chooses
+    the headline PSNR, "y" or "rgb"; the report has both. `on_result` is called after each image. Images that cannot be
+    evaluated are listed in the report's `failures`.
+
+    Raises `UsageError` (protocol, unknown model, a model that generates), `InputError` (no data, or not one usable
+    image), `ModelError` (a damaged file, an output of the wrong size), `QualityError` (an output that is not finite).
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"unknown protocol '{protocol}'; choose {' or '.join(PROTOCOLS)}")
+    named = isinstance(model, str | Path)
+    card = catalog.card(model) if isinstance(model, str | Path) else model.card
+    if card.task != SUPER_RESOLUTION or card.scale is None:
+        raise UsageError(f"{card.name} generates images; evaluate measures super-resolution, and not generation yet")
+    source = open_source(data)
+    pairs = find_pairs(source, card.scale)
+    network = runtimes.load(model, runtime, precision, threads) if isinstance(model, str | Path) else model
+    report = Report(str(model) if named else card.name, str(data), card.scale, protocol)
+    # Runtimes allocate and choose kernels at their first call, which is not the image's time.
+    network(np.zeros((1, card.in_channels, 32, 32), np.float32))
+    for pair in pairs:
+        row: Result | Failure
+        try:
+            hr, lr = load_pair(source, pair, card.scale)
+        except InputError as error:
+            row = Failure(pair.name, str(error))
+            report.failures.append(row)
+        else:
+            row = _measure(network, pair.name, hr, lr, card.scale)
+            report.results.append(row)
+        if on_result:
+            on_result(row)
+    if not report.results:
+        raise InputError(f"none of the {len(pairs)} images in {data} could be evaluated; {report.failures[0].error}")
+    return report
+
+
+def _measure(network: runtimes.Model, name: str, hr: np.ndarray, lr: np.ndarray, scale: int) -> Result:
+    started = time.perf_counter()
+    prediction = super_resolve(network, lr)
+    seconds = time.perf_counter() - started
+    if prediction.shape != hr.shape:
+        raise ModelError(
+            f"{network.card.name} made {prediction.shape} of {lr.shape}, which is not {scale} times as large"
+        )
+    psnr, psnr_all, ssim = (metric(prediction, hr, scale) for metric in (psnr_y, psnr_rgb, ssim_y))
+    return Result(name, psnr, psnr_all, ssim, seconds)
+
+
+def super_resolve(network: runtimes.Model, lr: np.ndarray) -> np.ndarray:
+    """Run a network on an image, H W C uint8, and round its answer to 8 bits, half up: sH sW C uint8.
+
+    A network for colour sees a grey image as three equal channels, and their mean is its answer; a network for one
+    channel takes a colour image channel by channel. Raises `QualityError` when the answer is not finite.
+    """
+    planes = lr.transpose(2, 0, 1)[None].astype(np.float32) / 255
+    channels = network.card.in_channels
+    if planes.shape[1] == channels:
+        sr = network(planes)
+    elif planes.shape[1] == 1:
+        sr = network(planes.repeat(channels, axis=1)).mean(1, keepdims=True, dtype=np.float64)
+    else:
+        sr = np.concatenate([network(np.ascontiguousarray(plane[None, None])) for plane in planes[0]], axis=1)
+    if not np.isfinite(sr).all():
+        raise QualityError(
+            f"{network.card.name} gave values that are not finite; its weights or this precision are bad"
+        )
+    # In float64, so that a value just below a half is not rounded up by the multiplication.
+    rounded = np.floor(sr[0].astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.ascontiguousarray(rounded.transpose(1, 2, 0))
