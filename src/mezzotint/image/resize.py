@@ -52,7 +52,8 @@ def _resize_axis(image: Any, axis: int, indices: np.ndarray, weights: np.ndarray
         for tap in range(indices.shape[1]):
             total += weights[:, tap].reshape(shape) * np.take(image, indices[:, tap], axis)
         if np.issubdtype(image.dtype, np.integer):
-            total = np.clip(np.floor(total + 0.5), 0, np.iinfo(image.dtype).max)
+            limits = np.iinfo(image.dtype)
+            total = np.clip(np.floor(total + 0.5), limits.min, limits.max)
         return total.astype(image.dtype)
     import torch
 
@@ -63,7 +64,8 @@ def _resize_axis(image: Any, axis: int, indices: np.ndarray, weights: np.ndarray
         # Product, then sum: a fused multiply-add would round differently from NumPy.
         total = total + taps[:, tap].view(shape) * image.index_select(axis, places[:, tap]).double()
     if not image.is_floating_point():
-        total = (total + 0.5).floor().clamp(0, torch.iinfo(image.dtype).max)
+        limits = torch.iinfo(image.dtype)
+        total = (total + 0.5).floor().clamp(limits.min, limits.max)
     return total.to(image.dtype)
 
 
