@@ -18,8 +18,8 @@ from mezzotint.errors import InputError
 __all__ = ["labels_beside", "looks_like", "read"]
 
 _GZIP, _UNSIGNED_BYTES = b"\x1f\x8b", b"\x00\x00\x08"
-# Fashion-MNIST has 47 million bytes; a header that claims more than this is damaged or an attack.
-_LARGEST = 8 << 30
+# Deflate, which gzip uses, packs at most so many bytes into one: a header that claims more is damaged or an attack.
+_DENSEST = 1032
 
 
 def looks_like(path: Path) -> bool:
@@ -41,9 +41,10 @@ def read(path: Path) -> np.ndarray:
             start = stream.read(4)
             if len(start) < 4 or start[:3] != _UNSIGNED_BYTES or start[3] == 0:
                 raise InputError(f"{path} is not an IDX file of unsigned bytes")
-            shape = tuple(int(side) for side in np.frombuffer(stream.read(4 * start[3]), ">u4"))
+            sides = stream.read(4 * start[3])
+            shape = tuple(int(side) for side in np.frombuffer(sides[: len(sides) // 4 * 4], ">u4"))
             size = math.prod(shape)
-            if len(shape) != start[3] or size > _LARGEST:
+            if len(shape) != start[3] or size > _DENSEST * path.stat().st_size:
                 raise InputError(f"{path} is damaged: its header says {' x '.join(map(str, shape)) or 'nothing'}")
             offset = stream.tell()
             if isinstance(stream, gzip.GzipFile):

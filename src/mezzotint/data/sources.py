@@ -191,7 +191,8 @@ def _images(names: Iterable[str]) -> list[str]:
     """Those of `names` that are named like images and are not hidden, in one order on every machine."""
 
     def visible(name: str) -> bool:
-        return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+        parts = PurePosixPath(name).parts
+        return not any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
     return sorted(name for name in names if name.lower().endswith(SUFFIXES) and visible(name))
 
