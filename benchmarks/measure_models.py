@@ -1,0 +1,85 @@
+"""Measure models on data sets by the papers' protocol and write the numbers with everything they depend on.
+
+    python benchmarks/measure_models.py bicubic-x2 bicubic-x4 --data Set5=PATH --data Set14=PATH --output results.json
+
+Every number in a table about models comes from such a file. Data sets are written by name: a path means nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+from environment import environment
+
+import mezzotint
+from mezzotint import catalog, files
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", help="names, run folders or model files")
+    parser.add_argument(
+        "--data", action="append", required=True, metavar="NAME=PATH", help="a data set; may be repeated"
+    )
+    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    data = dict(item.partition("=")[::2] for item in options.data)
+    if not all(data.values()):
+        parser.error("--data takes NAME=PATH")
+    settings = {"runtime": options.runtime, "precision": options.precision, "threads": options.threads}
+    named = " ".join(f"--data {name}=PATH" for name in data)
+    facts = {
+        "command": f"python benchmarks/measure_models.py {' '.join(map(_plain, options.models))} {named} "
+        f"--output {_plain(options.output) if options.output.is_absolute() else options.output}",
+        "environment": environment(),
+        "settings": settings,
+        "protocol": "MATLAB bicubic on 8 bits; prediction rounded to 8 bits; border of scale pixels cut; Y of BT.601",
+        "results": [measure(model, name, path, settings) for model in options.models for name, path in data.items()],
+    }
+    files.write_bytes(options.output, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """One model on one data set: the means, the median of seconds, and the row of each image."""
+    report = mezzotint.evaluate(model, path, **settings)
+    print(f"{_plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s")
+    rows = [
+        {"name": row.name, "psnr_y": _number(row.psnr_y, 4), "psnr_rgb": _number(row.psnr_rgb, 4)}
+        | {"ssim_y": _number(row.ssim_y, 5), "seconds": _number(row.seconds, 4)}
+        for row in report.results
+    ]
+    return {
+        "model": _plain(model),
+        "weights_sha256": catalog.card(model).weights_sha256,
+        "data": name,
+        "scale": report.scale,
+        "n": len(report.results),
+        "failed": len(report.failures),
+        "infinite": report.infinite,
+        "psnr_y": _number(report.psnr_y, 4),
+        "psnr_rgb": _number(report.psnr_rgb, 4),
+        "ssim_y": _number(report.ssim_y, 5),
+        "median_seconds": _number(statistics.median(row.seconds for row in report.results), 4),
+        "images": rows,
+    }
+
+
+def _number(value: float, digits: int) -> float | None:
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def _plain(path: str | Path) -> str:
+    """A path without its folder: results are read on other machines."""
+    return Path(path).name
+
+
+if __name__ == "__main__":
+    main()
