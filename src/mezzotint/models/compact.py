@@ -13,7 +13,7 @@ and int8 works.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -37,7 +37,7 @@ class Compact(nn.Module):
         reparameterized: bool = True,
     ) -> None:
         super().__init__()
-        self.arguments = {
+        self.arguments: dict[str, Any] = {
             "scale": scale, "channels": channels, "num_blocks": num_blocks, "in_channels": in_channels,
         }  # fmt: skip
         self.scale, self.in_channels = scale, in_channels
@@ -86,7 +86,7 @@ def _convolution(in_channels: int, out_channels: int, reparameterized: bool) -> 
 
 def _merged(network: nn.Module) -> dict[str, torch.Tensor]:
     """The state of the deployed form of `network`."""
-    state = {}
+    state: dict[str, torch.Tensor] = {}
     for name, module in network.named_modules():
         if isinstance(module, ReparameterizedConv):
             module = module.fused()

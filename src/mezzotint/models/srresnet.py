@@ -53,9 +53,7 @@ class SRResNet(nn.Module):
             # A pixel at resolution r counts 1/r low-resolution pixels.
             reach = sum(1 / math.prod(steps[:i]) for i in range(len(steps))) + end / scale
         else:
-            self.tail = nn.Sequential(
-                nn.Conv2d(channels, in_channels * scale**2, 3, padding=1), nn.PixelShuffle(scale)
-            )
+            self.tail = nn.Sequential(nn.Conv2d(channels, in_channels * scale**2, 3, padding=1), nn.PixelShuffle(scale))
             reach = 1
         self.skip = BilinearUpsampling(scale, in_channels) if bilinear_skip else None
         self.halo = math.ceil(end + 2 * num_blocks + 1 + reach)
@@ -85,9 +83,7 @@ class SubPixelStep(nn.Sequential):
     """B C H W -> B C rH rW by a 3x3 convolution and a pixel shuffle, then PReLU."""
 
     def __init__(self, channels: int, factor: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels, channels * factor**2, 3, padding=1), nn.PixelShuffle(factor), nn.PReLU()
-        )
+        super().__init__(nn.Conv2d(channels, channels * factor**2, 3, padding=1), nn.PixelShuffle(factor), nn.PReLU())
 
 
 def convolution(in_channels: int, out_channels: int, batch_norm: bool) -> list[nn.Module]:

@@ -1,0 +1,37 @@
+"""`mezzotint train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def train(
+    recipe: str = typer.Argument(..., help="Name of a shipped recipe (see `mezzotint recipes`) or a .toml file."),
+    overrides: list[str] | None = typer.Argument(None, help="Changes, such as optimizer.generator.learning_rate=3e-4."),
+    data: list[Path] | None = typer.Option(None, "--data", help="Folder, zip or IDX file of images; may be repeated."),
+    out: Path | None = typer.Option(None, "-o", "--out", help="The run folder to make."),
+    validation: Path | None = typer.Option(None, "--validation", help="Images to choose the best weights on."),
+    minutes: float | None = typer.Option(
+        None, "--minutes", help="Time budget; the schedule is stretched to it.", min=0.01
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on from the run folder's checkpoint."),
+    threads: int | None = typer.Option(None, "--threads", help="CPU threads; all by default.", min=1),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check the recipe and print it in full, then stop."),
+    as_json: bool = typer.Option(False, "--json", help="Print the card of the weights as JSON."),
+) -> None:
+    """Train networks by a recipe on your own pictures."""
+    from mezzotint.errors import UsageError
+    from mezzotint.recipes import model
+
+    checked = model.read(recipe, [*(overrides or []), *([f"minutes={minutes}"] if minutes else [])])
+    if dry_run:
+        print(checked.model_dump_json(indent=1))
+        return
+    if not data or out is None:
+        raise UsageError("training needs --data PATH (folder, zip or IDX file) and -o RUN (the folder to make)")
+    from mezzotint.training.run import train as run
+
+    card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
+    print(card.to_json() if as_json else f"{recipe} -> {out} ({card.steps} steps; try: mezzotint inspect {out})")

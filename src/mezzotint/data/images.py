@@ -1,0 +1,146 @@
+"""Decoded training images: the whole set as uint8, end to end in one buffer, in memory when it fits and else on disk."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from mezzotint.data.sources import Source, open_source
+from mezzotint.errors import InputError, UsageError
+
+# More broken files than this are a broken data set, not a few accidents.
+_TOLERATED = 0.05
+
+
+class ImageSet:
+    """Images H W C uint8 of any sizes, one after the other in `buffer`, which is a memory-mapped file when spilled."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.buffer: np.ndarray = np.empty(0, np.uint8)
+        self.starts: list[int] = []
+        self.shapes: list[tuple[int, int, int]] = []
+        self.names: list[str] = []
+        self.labels: list[int] = []
+        self.classes: list[str] = []
+        self.skipped: list[str] = []  # one line for each file left out: its name and why
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Image `index`, a view H W C."""
+        start, shape = self.starts[index], self.shapes[index]
+        return self.buffer[start : start + int(np.prod(shape))].reshape(shape)
+
+    def split(self, count: int) -> tuple[ImageSet, ImageSet]:
+        """The set without `count` images spread evenly over it, and these; both share the buffer."""
+        chosen = set(np.linspace(0, len(self) - 1, count).astype(int).tolist())
+        return self._subset([i for i in range(len(self)) if i not in chosen]), self._subset(sorted(chosen))
+
+    def _subset(self, indices: list[int]) -> ImageSet:
+        subset = ImageSet(self.limit_bytes)
+        subset.buffer, subset._used, subset.skipped, subset.classes = (
+            self.buffer,
+            self._used,
+            self.skipped,
+            self.classes,
+        )
+        for name in ("starts", "shapes", "names", "labels"):
+            setattr(subset, name, [getattr(self, name)[index] for index in indices])
+        return subset
+
+    def append(self, image: np.ndarray, name: str, label: int = 0) -> None:
+        """Add an image H W C uint8."""
+        end = self._used + image.size
+        if end > len(self.buffer):
+            self._grow(max(end, 2 * len(self.buffer), 1 << 24))
+        self.buffer[self._used : end] = image.reshape(-1)
+        self.starts.append(self._used)
+        self.shapes.append((image.shape[0], image.shape[1], image.shape[2]))
+        self.names.append(name)
+        self.labels.append(label)
+        self._used = end
+
+    def _grow(self, size: int) -> None:
+        if size <= self.limit_bytes:
+            larger: np.ndarray = np.empty(size, np.uint8)
+        else:
+            # The file has no name: it vanishes with the process, however that ends.
+            with tempfile.TemporaryFile() as file:
+                os.ftruncate(file.fileno(), size)
+                larger = np.memmap(file, np.uint8, "r+", shape=(size,))
+        larger[: self._used] = self.buffer[: self._used]
+        self.buffer = larger
+
+
+def load_images(
+    paths: Sequence[str | Path],
+    *,
+    channels: int = 3,
+    prepare: Callable[[np.ndarray], np.ndarray | None] = lambda image: image,
+    limit_bytes: int | None = None,
+    workers: int | None = None,
+) -> ImageSet:
+    """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
+
+    `prepare` may crop or resize each H W C image, or return None to leave it out. Broken files are skipped and named in
+    `skipped`. `limit_bytes`: what may be held in memory, by default half of what is free. Raises `InputError` when nothing
+    usable is left or more than 5 % are broken.
+    """
+    images = ImageSet(_free_memory() // 2 if limit_bytes is None else limit_bytes)
+    for path in paths:
+        source = open_source(path)
+        labels = source.labels
+        if labels is not None and images.classes and images.classes != source.classes:
+            raise UsageError(f"{path} has other classes than the data before it")
+        images.classes = source.classes if labels is not None else images.classes
+
+        def load(index: int, source: Source = source) -> np.ndarray | str | None:
+            try:
+                return prepare(_with_channels(source.image(index), channels))
+            except InputError as error:
+                return str(error)
+
+        # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
+        with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+            indices = iter(range(len(source)))
+            while block := list(islice(indices, 64)):
+                for index, image in zip(block, pool.map(load, block), strict=True):
+                    name = source.names[index]
+                    if isinstance(image, np.ndarray):
+                        images.append(image, name, labels[index] if labels is not None else 0)
+                    else:
+                        images.skipped.append(image or f"{name}: too small for this recipe")
+    broken, total = len(images.skipped), len(images.skipped) + len(images)
+    if not len(images) or broken > _TOLERATED * total + 1:
+        raise InputError(f"{broken} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}")
+    return images
+
+
+def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    if image.shape[2] == channels:
+        return image
+    if channels == 3:
+        return image.repeat(3, axis=2)
+    # BT.601 weights, as `convert("L")` in every imaging library.
+    return np.rint(image @ np.array([0.299, 0.587, 0.114]))[..., None].astype(np.uint8)
+
+
+def _listed(paths: Iterable[str | Path]) -> str:
+    return ", ".join(str(path) for path in paths)
+
+
+def _free_memory() -> int:
+    """Bytes of memory that are free now, or 4 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 4 << 30

@@ -1,0 +1,79 @@
+"""Full training state in one safetensors file, written atomically: a killed run resumes to the same bytes.
+
+Networks, averages, optimizers and counters are all there is: randomness is a function of (seed, step, rank), so no
+generator state needs saving.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from mezzotint.errors import InputError
+from mezzotint.files import write_bytes
+
+_KEY = "state"
+
+
+def save_checkpoint(
+    path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer], state: dict[str, Any]
+) -> None:
+    """Write modules, optimizers and `state` (JSON values) to `path`; the previous file survives until that is done."""
+    tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
+    groups = {}
+    for name, optimizer in optimizers.items():
+        saved = optimizer.state_dict()
+        groups[name] = saved["param_groups"]
+        for index, moments in saved["state"].items():
+            tensors |= {f"{name}/{index}/{key}": torch.as_tensor(value) for key, value in moments.items()}
+    # clone: safetensors refuses tensors that share memory, as tied weights do.
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    metadata = {_KEY: json.dumps({"state": state, "groups": groups}, sort_keys=True)}
+    write_bytes(path, save(tensors, metadata))
+
+
+def load_checkpoint(
+    path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]
+) -> dict[str, Any]:
+    """Restore what `save_checkpoint` wrote, in place, and return `state`. Raises `InputError`."""
+    try:
+        with safe_open(path, "pt") as file:
+            saved = json.loads(file.metadata()[_KEY])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        for name, module in modules.items():
+            module.load_state_dict(_below(tensors, f"{name}/"))
+        for name, optimizer in optimizers.items():
+            _load_optimizer(optimizer, saved["groups"][name], _below(tensors, f"{name}/"))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"cannot resume from {path}: {error}; it belongs to another recipe or is damaged") from error
+    return saved["state"]
+
+
+def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, groups: list[dict[str, Any]], flat: dict[str, torch.Tensor]
+) -> None:
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in flat.items():
+        index, _, name = key.partition("/")
+        moments.setdefault(int(index), {})[name] = value
+    for group in groups:
+        group["betas"] = tuple(group["betas"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    # Moments in another memory layout than their parameter take other code paths, whose last bits differ.
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter).copy_(value)

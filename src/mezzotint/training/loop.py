@@ -1,0 +1,190 @@
+"""The one training loop.
+
+A method brings `generator`, `networks`, `optimizers` and `step(batch, update) -> scalars`; the loop owns order, schedules,
+averages, precision, clipping, the stop before a non-finite update, validation, logging and checkpoints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from mezzotint.errors import DivergedError
+from mezzotint.files import write_bytes
+from mezzotint.recipes.model import Recipe
+from mezzotint.refs import resolve
+from mezzotint.training.checkpoint import load_checkpoint, save_checkpoint
+from mezzotint.training.devices import autocast_type
+from mezzotint.training.ema import averaged
+
+CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl"
+_TOLERATED_SKIPS = 10
+
+
+class Method(Protocol):
+    """How networks are updated in one step. `update(name, loss)` steps optimizer `name` on `loss`, safely."""
+
+    generator: nn.Module
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]: ...
+
+
+class Batches(Protocol):
+    """Endless batches that are a function of the step."""
+
+    def batch(self, step: int) -> dict[str, torch.Tensor]: ...
+
+
+@dataclass
+class State:
+    """Counters of a run. `score` is the best validation score so far, larger is better."""
+
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0  # steps whose loss or gradient was not finite
+    skipped_in_a_row: int = 0
+    score: float | None = None
+    score_step: int | None = None
+
+
+# Called with the averaged generator and the step: metrics for the log, and a score to choose the best weights by, or None.
+Observer = Callable[[nn.Module, int], tuple[dict[str, float], float | None]]
+
+
+class _NotFinite(Exception):
+    """A loss or a gradient is not finite; no weight has been touched by it."""
+
+
+def fit(
+    method: Method,
+    batches: Batches,
+    recipe: Recipe,
+    folder: Path,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    observe: Observer | None = None,
+    report: Callable[[State, float, dict[str, float]], None] = lambda state, progress, line: None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> State:
+    """Train until `recipe.steps` or `recipe.minutes` are used up, whichever comes first, or `interrupted()`.
+
+    Leaves a checkpoint and a log in `folder`; `best.safetensors` holds the averaged generator of the best validation.
+    Returns the final state; progress is 1 unless interrupted. Raises `DivergedError`.
+    """
+    average = averaged(method.generator, recipe.ema)
+    modules = {**method.networks, "average": average}
+    for optimizer in method.optimizers.values():
+        for group in optimizer.param_groups:
+            group["base_rate"] = group["lr"]
+    state = State()
+    if resume:
+        state = State(**load_checkpoint(folder / CHECKPOINT, modules, method.optimizers))
+        _forget_after(folder / LOG, state.step)
+    autocast = autocast_type(recipe.precision, device)
+    schedule = resolve(f"schedules.{recipe.schedule}", "training")
+    started, saved_at = time.monotonic() - state.seconds, time.monotonic()
+    window = (state.step, state.seconds)
+
+    def update(name: str, loss: Any) -> None:
+        optimizer = method.optimizers[name]
+        if not math.isfinite(float(loss.detach())):
+            raise _NotFinite(f"loss of the {name}")
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, enabled=False):
+            loss.backward()
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
+        if not math.isfinite(float(norm)):
+            raise _NotFinite(f"gradient of the {name}")
+        optimizer.step()
+
+    def progress() -> float:
+        by_steps = state.step / recipe.steps if recipe.steps else 0.0
+        return max(by_steps, state.seconds / (60 * recipe.minutes) if recipe.minutes else 0.0)
+
+    def save() -> None:
+        save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
+
+    with ThreadPoolExecutor(1) as ahead, (folder / LOG).open("a", encoding="utf-8") as log:
+        upcoming = ahead.submit(batches.batch, state.step)
+        while (done := progress()) < 1 and not interrupted():
+            batch = {key: value.to(device) for key, value in upcoming.result().items()}
+            upcoming = ahead.submit(batches.batch, state.step + 1)
+            rate = schedule(done) * min(1.0, (state.step + 1) / max(1, recipe.warmup))
+            for optimizer in method.optimizers.values():
+                for group in optimizer.param_groups:
+                    group["lr"] = group["base_rate"] * rate
+            torch.manual_seed(_seed(recipe.seed, state.step))
+            scalars: dict[str, Any] = {}
+            try:
+                with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                    scalars = method.step(batch, update)
+                average.update_parameters(method.generator)
+                state.skipped_in_a_row = 0
+            except _NotFinite as reason:
+                state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
+                if state.skipped_in_a_row > _TOLERATED_SKIPS:
+                    raise DivergedError(
+                        f"training diverged at step {state.step}: {reason} not finite {state.skipped_in_a_row} times in "
+                        f"a row; lower the learning rate; the last good state is {folder / CHECKPOINT}"
+                    ) from reason
+            state.step, state.seconds = state.step + 1, time.monotonic() - started
+            now = progress()
+            line: dict[str, Any] = {}
+            if state.step % recipe.log_every == 0 or now >= 1:
+                speed = (state.step - window[0]) / max(1e-9, state.seconds - window[1])
+                window = (state.step, state.seconds)
+                line = {key: float(value) for key, value in scalars.items()}
+                line |= {"rate": rate, "steps_per_second": round(speed, 3), "skipped": state.skipped}
+            if observe and (int(now * recipe.validations) > int(done * recipe.validations) or now >= 1):
+                metrics, score = observe(average.module, state.step)
+                line |= {"validation": metrics}
+                if score is not None and (state.score is None or score > state.score):
+                    state.score, state.score_step = score, state.step
+                    save_checkpoint(folder / BEST, {"generator": average.module}, {}, {"step": state.step})
+                state.seconds = time.monotonic() - started
+            if line:
+                facts = {"step": state.step, "minutes": round(state.seconds / 60, 3), **line}
+                log.write(json.dumps(facts) + "\n")
+                log.flush()
+                report(state, now, facts)
+            if time.monotonic() - saved_at >= recipe.checkpoint_seconds:
+                save()
+                saved_at = time.monotonic()
+        save()
+    method.generator.load_state_dict(average.module.state_dict())
+    if (folder / BEST).exists() and state.score is not None:
+        load_checkpoint(folder / BEST, {"generator": method.generator}, {})
+    return state
+
+
+def _seed(seed: int, step: int, rank: int = 0) -> int:
+    """One number from (seed, step, rank), well mixed, so that neighbouring steps share nothing."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop log lines of steps after the checkpoint: they will be made again."""
+    if log.exists():
+        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+        write_bytes(log, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf  # a line cut off by a kill

@@ -1,0 +1,241 @@
+"""A training run from recipe to weights: checks everything, builds it, trains, and leaves a folder any command reads.
+
+RUN/recipe.json            what was asked for: recipe, data, versions
+RUN/log.jsonl              one line per interval and validation
+RUN/checkpoint.safetensors full state, for --resume
+RUN/best.safetensors       averaged generator of the best validation
+RUN/samples/               what the network makes, over time
+RUN/weights.safetensors, weights.onnx   the result, with its card
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+import mezzotint
+from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
+from mezzotint.data.batches import Images, PatchPairs
+from mezzotint.data.images import ImageSet, load_images
+from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.errors import InputError, InterruptedRun, UsageError
+from mezzotint.files import make_folder, write_bytes
+from mezzotint.recipes import model as recipes
+from mezzotint.recipes.model import Component, Recipe
+from mezzotint.refs import resolve
+from mezzotint.training import observers, progress
+from mezzotint.training.devices import choose_device, free_threads
+from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
+
+# What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
+_FREE_TO_CHANGE = {"steps", "minutes", "validations", "log_every", "checkpoint_seconds", "description"}
+
+
+def train(
+    recipe: str | Path | Recipe,
+    data: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    validation: str | Path | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+    threads: int | None = None,
+    quiet: bool = False,
+) -> Card:
+    """Train by a recipe (name, file or value) on images (folders, zips, IDX files) and return the card of the weights.
+
+    `validation` are images to choose the best weights on; without it, super-resolution holds out 2 % of `data`.
+    `resume` goes on from the run's checkpoint, or starts when there is none. Raises `UsageError`, `InputError`,
+    `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes else [])])
+    paths = [data] if isinstance(data, (str, Path)) else list(data)
+    folder = Path(out)
+    resume = _prepare_folder(folder, recipe, paths, resume)
+    torch.set_num_threads(threads or free_threads())
+    device = choose_device()
+    torch.manual_seed(recipe.seed)
+    method, card = build(recipe, device)
+    batches, observe, images = _data(recipe, paths, validation, folder, device)
+    _check_classes(recipe, images)
+    if images.skipped and not quiet:
+        print(f"{len(images.skipped)} images left out, first: {images.skipped[0]}", file=sys.stderr)
+    with _signals() as received, progress.display(recipe, quiet) as report:
+        state = fit(
+            method, batches, recipe, folder, device,
+            resume=resume, observe=observe, report=report, interrupted=lambda: bool(received),
+        )  # fmt: skip
+    if received:
+        raise InterruptedRun(f"stopped at step {state.step}, state saved; add --resume to go on", received[0])
+    card = card.replace(
+        name=folder.resolve().name,
+        labels=recipe.data.class_names or (tuple(images.classes) if card.labels else ()),
+        steps=state.step,
+        data=f"{len(images)} images of {', '.join(Path(path).name for path in paths)}",
+        recipe=recipe.model_dump(mode="json", exclude_defaults=True),
+        metrics={"validation": {"psnr_y": round(state.score, 4)}} if state.score is not None else {},
+    )
+    return _export(method.generator, card, folder)
+
+
+def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
+    """Networks, optimizers and method of a recipe, and the card of the generator before training."""
+    parts = {"generator": recipe.generator}
+    if recipe.discriminator is not None:
+        parts["discriminator"] = recipe.discriminator
+    networks = {name: _network(part).to(device) for name, part in parts.items()}
+    if recipe.start is not None:
+        _start_from(networks["generator"], recipe.start)
+    optimizers = {}
+    for name, settings in recipe.optimizer.items():
+        kind = torch.optim.AdamW if settings.name == "AdamW" else torch.optim.Adam
+        optimizers[name] = kind(
+            networks[name].parameters(), settings.learning_rate, settings.betas, settings.eps, settings.weight_decay
+        )
+    method = resolve(recipe.method.name, "training")(networks, optimizers, **recipe.method.arguments)
+    return method, _card(recipe, networks["generator"])
+
+
+def _network(part: Component) -> nn.Module:
+    network: nn.Module = resolve(part.name, "models")(**part.arguments)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _start_from(generator: nn.Module, source: str) -> None:
+    from mezzotint import catalog
+    from mezzotint.models.weights import load
+
+    path = catalog.find(source, catalog.TRAINED)
+    if path is None:
+        raise UsageError(f"{source} has no weights to start from")
+    start, _ = load(path)
+    try:
+        generator.load_state_dict(start.state_dict())
+    except RuntimeError as error:
+        raise UsageError(f"the weights of {source} do not fit the recipe's generator: {error}") from error
+
+
+def _card(recipe: Recipe, generator: Any) -> Card:
+    facts: dict[str, Any] = {}
+    if recipe.task == SUPER_RESOLUTION:
+        facts = {"scale": generator.scale, "halo": generator.halo}
+        facts |= {"in_channels": generator.in_channels, "out_channels": generator.in_channels}
+    else:
+        size = recipe.data.size
+        assert size is not None
+        classes = tuple(str(number) for number in range(generator.num_classes))
+        facts = {"latent_dim": generator.latent_dim, "size": size, "labels": classes}
+        facts |= {"out_channels": generator.out_channels}
+    return Card(
+        name="", task=recipe.task, network=recipe.generator.name, arguments=recipe.generator.arguments,
+        description=recipe.description, version=mezzotint.__version__, **facts,
+    )  # fmt: skip
+
+
+def _data(
+    recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
+) -> tuple[PatchPairs | Images, Observer, ImageSet]:
+    samples = folder / "samples"
+    data = recipe.data
+    if recipe.task == GENERATION:
+        assert data.size is not None
+        images = load_images(paths, channels=data.channels, prepare=fit_size(data.size))
+        batches = Images(images, data.batch, recipe.seed, data.augment)
+        return batches, observers.generation(samples, recipe, device), images
+    assert data.patch is not None
+    scale = recipe.generator.arguments.get("scale", 4)
+    images = load_images(paths, channels=data.channels, prepare=large_enough(data.patch * scale))
+    if validation is not None:
+        held_out = load_images([validation], channels=data.channels, prepare=large_enough(16 * scale))
+    else:
+        images, held_out = images.split(max(1, min(16, len(images) // 50)))
+    pairs = PatchPairs(images, scale, data.patch, data.batch, recipe.seed, data.augment)
+    return pairs, observers.super_resolution(samples, held_out, scale, device), images
+
+
+def _check_classes(recipe: Recipe, images: ImageSet) -> None:
+    wanted = recipe.generator.arguments.get("num_classes", 0)
+    if wanted and wanted != len(images.classes):
+        raise UsageError(
+            f"the recipe's generator has {wanted} classes, the data {len(images.classes)}; "
+            f"set generator.num_classes and discriminator.num_classes to {len(images.classes)}"
+        )
+    if recipe.data.class_names and len(recipe.data.class_names) != len(images.classes):
+        raise UsageError(f"data.class_names has {len(recipe.data.class_names)} names for {len(images.classes)} classes")
+
+
+def _prepare_folder(folder: Path, recipe: Recipe, paths: list[str | Path], resume: bool) -> bool:
+    """Make the run folder or check the one to resume; returns whether there is a state to resume from."""
+    record = folder / "recipe.json"
+    if record.exists() and not resume:
+        raise UsageError(f"{folder} already holds a run; add --resume to go on with it, or choose another folder")
+    wanted = recipe.model_dump(mode="json")
+    if record.exists():
+        try:
+            before = json.loads(record.read_text(encoding="utf-8"))["recipe"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{record} is damaged ({error}); the run cannot be resumed safely") from error
+        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != before.get(key)]
+        if changed:
+            raise UsageError(
+                f"{folder} was trained by another recipe: {', '.join(changed)} differ; choose another folder"
+            )
+    make_folder(folder / "samples")
+    facts = {
+        "recipe": wanted, "data": [str(path) for path in paths],
+        "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
+    }  # fmt: skip
+    write_bytes(record, json.dumps(facts, indent=1, sort_keys=True).encode())
+    if not (folder / CHECKPOINT).exists():
+        (folder / LOG).unlink(missing_ok=True)
+        return False
+    return resume
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying: the loop saves at the end of its step. A second one kills as usual."""
+    received: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            previous[int(kind)] = signal.signal(kind, note)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _export(generator: Any, card: Card, folder: Path) -> Card:
+    """Write the deployed form as weights.safetensors and weights.onnx; the latter verifies itself first."""
+    from mezzotint.export import export
+    from mezzotint.models.weights import save
+
+    generator = generator.cpu().eval()
+    if hasattr(generator, "fused"):
+        generator = generator.fused().eval()
+        card = card.replace(arguments=generator.arguments)
+    card = save(generator, card, folder / "weights.safetensors")
+    export(folder / "weights.safetensors", folder / "weights.onnx", overwrite=True)
+    return card
+
+
+__all__ = ["build", "train"]
