@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from mezzotint.errors import InputError, ModelError
+from mezzotint.tensors import LARGEST_HEADER, read_header
 
 KEY = "mezzotint"
 SUPER_RESOLUTION = "super-resolution"
 GENERATION = "generation"
 
-# No honest header of ours comes near this; larger ones are attacks (a 33 MB header costs seconds and a gigabyte).
-_LARGEST_HEADER = 8 << 20
+# Top-level fields of an ONNX file: an honest one has about ten.
+_MOST_FIELDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,10 @@ class Card:
                 if key in facts:
                     facts[key] = tuple(facts[key])
             card = cls(**facts)
-        except (ValueError, TypeError, AttributeError) as error:
+            for key, hint in get_type_hints(cls).items():
+                if not _fits(getattr(card, key), hint):
+                    raise ValueError(f"its '{key}' is not of the type {hint}")
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelError(f"{source}: its mezzotint card is damaged ({error})") from error
         if card.task not in (SUPER_RESOLUTION, GENERATION):
             raise ModelError(f"{source}: unknown task '{card.task}' on its card")
@@ -81,39 +85,51 @@ class Card:
         return dataclasses.replace(self, **facts)
 
 
+def _fits(value: object, hint: Any) -> bool:
+    """Whether `value` is of the type that `hint` annotates, for the kinds of annotations that cards have."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(k, parts[0]) and _fits(v, parts[1]) for k, v in value.items())
+    if origin is tuple:
+        endless = parts[-1] is Ellipsis
+        return (
+            isinstance(value, tuple)
+            and (endless or len(value) == len(parts))
+            and all(_fits(item, parts[0]) for item in value)
+        )
+    if hint is float:
+        return type(value) in (int, float)
+    return hint is Any or type(value) is hint
+
+
 def read_card(path: str | Path) -> Card:
     """The card inside a `.safetensors` or `.onnx` file. Raises `InputError` if unreadable, `ModelError` if no card."""
     path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            metadata = _safetensors_metadata(stream) if path.suffix == ".safetensors" else _onnx_metadata(stream)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, IndexError, struct.error) as error:
-        raise ModelError(f"{path} is not a readable model file ({error})") from error
+    if path.suffix == ".safetensors":
+        metadata, _ = read_header(path)
+    else:
+        try:
+            with path.open("rb") as stream:
+                metadata = _onnx_metadata(stream)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+        except (ValueError, IndexError) as error:
+            raise ModelError(f"{path} is not a readable model file ({error})") from error
     if KEY not in metadata:
         raise ModelError(f"{path} carries no mezzotint card; it was not made by this tool")
     return Card.from_json(metadata[KEY], path)
-
-
-def _safetensors_metadata(stream: Any) -> dict[str, str]:
-    """Format: length of the header (u64 little endian), header (JSON), tensors."""
-    (length,) = struct.unpack("<Q", stream.read(8))
-    if length > _LARGEST_HEADER:
-        raise ValueError(f"its header claims {length} bytes")
-    header = json.loads(stream.read(length))
-    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    if not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata are not strings")
-    return metadata
 
 
 def _onnx_metadata(stream: Any) -> dict[str, str]:
     """`ModelProto.metadata_props` (field 14), read by walking the top level of the protobuf; the graph is skipped."""
     end = stream.seek(0, 2)
     stream.seek(0)
-    metadata = {}
-    while stream.tell() < end:
+    metadata: dict[str, str] = {}
+    for _ in range(_MOST_FIELDS):
+        if stream.tell() == end:
+            return metadata
         tag = _varint(stream)
         kind = tag & 7
         if kind == 0:
@@ -123,7 +139,7 @@ def _onnx_metadata(stream: Any) -> dict[str, str]:
             if length > end - stream.tell():
                 raise ValueError("it is truncated")
             if tag >> 3 == 14:
-                if length > _LARGEST_HEADER:
+                if length > LARGEST_HEADER:
                     raise ValueError(f"its metadata claim {length} bytes")
                 entry = dict(_strings(stream.read(length)))
                 metadata[entry.get(1, "")] = entry.get(2, "")
@@ -131,7 +147,7 @@ def _onnx_metadata(stream: Any) -> dict[str, str]:
                 stream.seek(length, 1)
         else:
             raise ValueError("it is not an ONNX file")
-    return metadata
+    raise ValueError("it is not an ONNX file")
 
 
 def _varint(stream: Any) -> int:

@@ -58,7 +58,8 @@ def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
         if twin.is_file():
             return twin
         if path.is_file():
-            raise InputError(f"{path} has no {twin.name} beside it; `mezzotint export` makes the .onnx of a .safetensors")
+            remedy = "; `mezzotint export` makes it" if suffix == DEPLOYED else ", which PyTorch needs"
+            raise InputError(f"{path} has no {twin.name} beside it{remedy}")
         raise InputError(f"no such model file: {path}")
     if path.is_file():
         raise UsageError(f"{path} is not a model: expected .onnx, .safetensors or a run folder")

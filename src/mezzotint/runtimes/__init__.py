@@ -26,6 +26,7 @@ class Model(Protocol):
     """
 
     card: Card
+    precision: str  # what it computes in: "f32" or "bf16"
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
 

@@ -12,7 +12,7 @@ class Bicubic:
     """`Model` without weights: 1 C H W -> 1 C sH sW, values 0 to 1 in, unclipped out."""
 
     def __init__(self, card: Card) -> None:
-        self.card = card
+        self.card, self.precision = card, "f32"
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Enlarge by the card's scale."""
