@@ -1,9 +1,10 @@
 """Gradient penalties on a discriminator D: how steep it may be where the images are.
 
-All have the signature `(discriminator, real, fake, *labels) -> scalar`: images B C H W and, for conditional networks,
-labels B int64, which are handed on. The gradient of an image's score with respect to its pixels is summed in square
-over C H W; the mean is taken over the batch. The score of an image is its logit, or the mean of its patch logits. A
-discriminator with batch norm has no gradient per image (every score depends on the whole batch): use these without.
+Penalties have the signature `(discriminator, real, fake, *labels) -> scalar`: images B C H W and, for conditional
+networks, labels B int64, which are handed on. The gradient of an image's score with respect to its pixels is summed
+in square over C H W; the mean is taken over the batch. The score of an image is its logit, or the mean of its patch
+logits. A discriminator with batch norm has no gradient per image (every score depends on the whole batch): use these
+without.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ Discriminator = Callable[..., torch.Tensor]
 
 def r1(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """1/2 E |grad D(x)|^2 on real images (Mescheder et al. 2018, equation 9; the weight is the paper's gamma)."""
-    return 0.5 * _gradients(discriminator, real, *labels).square().sum(1).mean()
+    return 0.5 * gradient_norm(discriminator, real, *labels)
 
 
 def r2(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """1/2 E |grad D(G(z))|^2 on generated images (Mescheder et al. 2018, equation 10). No gradient reaches G."""
-    return 0.5 * _gradients(discriminator, fake, *labels).square().sum(1).mean()
+    return 0.5 * gradient_norm(discriminator, fake, *labels)
 
 
 def gradient_penalty(
@@ -37,6 +38,11 @@ def gradient_penalty(
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
     between = real.detach().lerp(fake.detach(), share)
     return (torch.linalg.vector_norm(_gradients(discriminator, between, *labels), dim=1) - 1).square().mean()
+
+
+def gradient_norm(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+    """E |grad D(x)|^2 on any images: what the zero-centred penalties are made of, and a gauge of a run's health."""
+    return _gradients(discriminator, images, *labels).square().sum(1).mean()
 
 
 def _gradients(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:

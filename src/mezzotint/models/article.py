@@ -31,15 +31,15 @@ __all__ = ["Discriminator", "Generator"]
 class Generator(nn.Module):
     """Noise to texture of the same shape. `size` is what it is asked for by default; other sizes work too.
 
-    `latent_dim` is None because z is no vector but an image of noise.
+    `latent_dim` is the shape C H W of z, which is no vector but an image of noise.
     """
 
     def __init__(
         self, size: tuple[int, int] = (100, 100), channels: int = 64, num_blocks: int = 4, out_channels: int = 3
     ) -> None:
         super().__init__()
-        self.size, self.latent_dim, self.out_channels, self.num_classes = tuple(size), None, out_channels, 0
-        self.latent_shape = (out_channels, *self.size)
+        self.size, self.out_channels, self.num_classes = tuple(size), out_channels, 0
+        self.latent_dim = (out_channels, *self.size)
         layers: list[nn.Module] = []
         for block in range(num_blocks):
             before = channels if block else out_channels

@@ -50,7 +50,6 @@ class Generator(nn.Module):
             out_channels,
             num_classes,
         )
-        self.latent_shape = (latent_dim,)
         # From coarse to fine, such as (4, 4), (7, 7), (14, 14), (28, 28).
         self.sizes = _halvings(self.size)[::-1]
         widths = [*_widths(channels, len(self.sizes) - 1)[::-1], out_channels]

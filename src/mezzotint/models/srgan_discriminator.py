@@ -1,12 +1,12 @@
 """The discriminator of SRGAN: Ledig et al. 2017, "Photo-Realistic Single Image Super-Resolution Using a Generative
 Adversarial Network", section 2.1.1 and figure 4 (arXiv 1609.04802).
 
-Images B C H W of any size, values 0 to 1 -> logits B, or B 1 ceil(H/16) ceil(W/16) with `head="patch"`.
+Images B C H W of any size, values -1 to 1 -> logits B, or B 1 ceil(H/16) ceil(W/16) with `head="patch"`.
 
 Deviations: the paper's dense layers see 6x6 features, which is what its 96x96 patches leave; here other sizes are
-averaged to 6x6 first, so 96x96 is exactly the paper. Values 0 to 1 instead of -1 to 1, a matter of the first layer's
-parameters; logits instead of a sigmoid; a patch head (Isola et al. 2017, section 3.2.2) that judges every region
-instead of the whole image, at a fifth of the parameters; batch norm can be left out, which gradient penalties need.
+averaged to 6x6 first, so 96x96 is exactly the paper. Logits instead of a sigmoid; a patch head (Isola et al. 2017,
+section 3.2.2) that judges every region instead of the whole image, at a fifth of the parameters; batch norm can be left
+out, which gradient penalties need.
 """
 
 from __future__ import annotations
