@@ -1,0 +1,126 @@
+"""Bytes of an image file -> `Picture`; whatever the bytes are, only our own errors come out."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from mezzotint.errors import InputError, LimitError, MezzotintError
+from mezzotint.image import png16
+from mezzotint.image.formats import FORMATS, describe, sniff
+from mezzotint.image.metadata import Metadata, without_prefix
+from mezzotint.image.picture import Picture, from_pillow, upright
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
+
+MAX_PIXELS = 100_000_000
+_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+
+
+def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
+    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF; `name` stands in the messages.
+
+    The size is checked in the header, before any pixel is decoded. An animation or a document of several pages is an
+    error unless `first_frame` asks for its first picture. Raises `InputError`, `LimitError`.
+    """
+    found = sniff(data[:64])
+    if found is None:
+        readable = ", ".join(FORMATS)
+        raise InputError(f"{name} is not an image that can be read: {describe(data[:64])}; readable are {readable}")
+    with _only_our_errors(name, found):
+        if found == "PNG":
+            head = png16.header(data)
+            _check_pixels(name, head.width, head.height, max_pixels)
+            # Pillow gives up silently on some of the damage that checksums tell.
+            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in _PNG_COLOUR)
+        image = _open(data, found)
+        _check_pixels(name, image.width, image.height, max_pixels)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and not first_frame:
+            what = "pages" if found == "TIFF" else "frames"
+            raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
+        _refuse_silent_loss(image, name)
+        deep = found == "PNG" and head.depth == 16
+        picture = _read_png16(data, image) if deep else from_pillow(image)
+        if found == "PNG":
+            picture = picture.replace(metadata=picture.metadata.replace(png_colour=colour))
+        notes = picture.notes
+        if found == "AVIF" and (depth := _avif_depth(data)) > 8:
+            notes += (f"{depth}-bit AVIF: read with 8 bits a channel",)
+        return picture.replace(format=found, lossless=_is_lossless(data, found, image), notes=notes)
+
+
+def _open(data: bytes, found: str) -> Any:
+    """Pillow's image, its header read: by its own class, so that no other decoder can be reached."""
+    module, _, name = FORMATS[found].plugin.partition(".")
+    opened: ImageFile.ImageFile = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
+    return opened
+
+
+def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise InputError(f"{name} claims to have {width} x {height} pixels")
+    if width * height > max_pixels:
+        raise LimitError(
+            f"{name} has {width:,} x {height:,} = {width * height / 1e6:.0f} million pixels, more than the limit of "
+            f"{max_pixels / 1e6:.0f} million; if it can be trusted, raise the limit with --max-pixels"
+        )
+
+
+def _refuse_silent_loss(image: Any, name: str) -> None:
+    """Pillow opens 16-bit colour TIFFs as 8-bit images without a word."""
+    if image.format == "TIFF" and image.mode not in ("I;16", "I;16L", "I;16B", "I", "F"):
+        depth = max(image.tag_v2.get(258, (8,)))
+        if depth > 8:
+            raise InputError(f"{name} is a {depth}-bit colour TIFF, which would be read with 8 bits; convert it to PNG")
+
+
+def _read_png16(data: bytes, image: Any) -> Picture:
+    """Pixels by our own reader, metadata by Pillow, which is not asked for any pixels."""
+    pixels, alpha = png16.read(data)
+    metadata = Metadata.of_pillow(image)
+    if metadata.exif is None:
+        # EXIF may follow the pixels, where Pillow has not been.
+        late = [bytes(body) for kind, body in png16.chunks(data) if kind == b"eXIf"]
+        metadata = metadata.replace(exif=without_prefix(late[0]) if late else None)
+    turn = metadata.orientation
+    alpha = None if alpha is None else upright(alpha, turn)
+    return Picture(upright(pixels, turn), alpha, metadata=metadata.upright())
+
+
+def _is_lossless(data: bytes, found: str, image: Any) -> bool:
+    if found == "WebP":
+        place = 12
+        while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
+            place += 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
+        return data[place : place + 4] == b"VP8L"
+    return not FORMATS[found].lossy and image.info.get("compression") != "jpeg"
+
+
+def _avif_depth(data: bytes) -> int:
+    """Bits a channel from the pixel information box: its type, 4 bytes of version and flags, a count, the bits."""
+    place = data.find(b"pixi", 0, 65_536)
+    return data[place + 9] if 0 < place < len(data) - 9 else 8
+
+
+@contextmanager
+def _only_our_errors(name: str, found: str) -> Iterator[None]:
+    """Decoders answer damage with dozens of exception types; a person gets one line."""
+    try:
+        yield
+    except MezzotintError as error:
+        # Errors from below know the reason but not the file.
+        if name in str(error):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+    except MemoryError as error:
+        raise LimitError(f"{name} needs more memory to decode than there is") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if "MAX_TEXT" in reason or "DecompressionBomb" in type(error).__name__:
+            raise LimitError(f"{name} unpacks to far more than it should ({reason})") from error
+        raise InputError(f"{name} is a damaged or truncated {found} file ({reason})") from error
