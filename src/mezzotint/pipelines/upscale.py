@@ -1,0 +1,268 @@
+"""Image in, larger image out: colour, depth, transparency, tiles and odd scales around a super-resolution model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from mezzotint import __version__, catalog, hardware
+from mezzotint.card import SUPER_RESOLUTION
+from mezzotint.errors import LimitError, ModelError, QualityError, UsageError
+from mezzotint.image.alpha import bounded_by_neighbours, fill_hidden
+from mezzotint.image.io import Picture, from_pillow, read, to_pillow
+from mezzotint.image.metadata import ENHANCED
+from mezzotint.image.resize import imresize
+from mezzotint.image.tiling import run_tiled
+from mezzotint.runtimes import Model
+
+__all__ = ["Upscaler", "best_model", "upscale"]
+
+LARGEST_SCALE = 16
+# A network of 64 channels needs about 10 kB for every input pixel it works on at once. Larger tiles than 384 are no
+# faster, smaller ones compute much of their surroundings in vain.
+_WORKING_BYTES, _LARGEST_TILE, _SMALLEST_TILE = 10_000, 384, 64
+
+
+class Upscaler:
+    """A super-resolution model, warm and reusable.
+
+    Its `card` says what it is. `exact` loads the same model in float32, for the case that a result is not finite.
+    """
+
+    def __init__(self, model: Model, *, exact: Callable[[], Model] | None = None) -> None:
+        if model.card.task != SUPER_RESOLUTION or model.card.scale is None:
+            raise UsageError(
+                f"{model.card.name} is a {model.card.task} model and cannot upscale; see `mezzotint models`"
+            )
+        self.model, self.card, self._exact = model, model.card, exact
+        self._model_scale = model.card.scale
+
+    def __call__(self, image: Any, scale: float | None = None, *, tile: int | None = None) -> Any:
+        """Upscale by `scale`, by default the model's own.
+
+        | image | result |
+        |---|---|
+        | path of an image file, or a Pillow image | Pillow image, metadata in `info` |
+        | array H W or H W C (C 1, 2, 3, 4: grey or RGB, alpha last), uint8 or uint16 over the full range | same type |
+        | array H W or H W C, floating, 0 to 1 | same type, 0 to 1 |
+        | array 1 C H W, floating, 0 to 1 | the bare network: 1 C sH sW float32, neither rounded nor clipped |
+
+        `tile` is as in `picture`. Raises `UsageError`, `InputError`, `LimitError`, `ModelError`, `QualityError`.
+        """
+        if isinstance(image, np.ndarray):
+            return self._array(image, scale, tile)
+        source = read(image) if isinstance(image, str | Path) else from_pillow(image)
+        result = self.picture(source, scale, tile=tile)
+        if result.pixels.dtype == np.uint16 and (result.alpha is not None or result.pixels.shape[2] == 3):
+            warnings.warn(
+                "a Pillow image cannot hold 16-bit colour: rounded to 8 bits; give and take NumPy arrays, or use "
+                "`Upscaler.picture`, to keep 16",
+                stacklevel=2,
+            )
+        return to_pillow(result)
+
+    def picture(self, picture: Picture, scale: float | None = None, *, tile: int | None = None) -> Picture:
+        """Upscale a `Picture`: depth, colour, transparency and metadata kept; `notes` say what a user should know.
+
+        `tile` is the side of the tiles in input pixels; 0 never tiles; None tiles where the image is large. The result
+        does not depend on it. A grey picture goes through an RGB network as three equal channels and comes back grey.
+        Raises `UsageError` (scale, tile), `LimitError` (memory), `ModelError`, `QualityError` (non-finite result).
+        """
+        wanted, notes = self._wanted(scale)
+        size = _target(picture.height, wanted), _target(picture.width, wanted)
+        self._check_memory(picture, size)
+        pixels, alpha = picture.pixels, picture.alpha
+        if alpha is not None:
+            pixels = fill_hidden(pixels, alpha)
+            # The model for opacity as for colour, so that their edges lie at the same place and are equally sharp.
+            alpha = self._alpha(alpha, size, tile)
+        pixels = self._planes(pixels, size, tile)
+        metadata = picture.metadata.resized(size[1], size[0])
+        return picture.replace(pixels=pixels, alpha=alpha, metadata=metadata, notes=picture.notes + notes)
+
+    def facts(self, scale: float | None = None) -> dict[str, str]:
+        """What is written into upscaled files: how this picture came about."""
+        facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name}
+        if self.card.weights_sha256:
+            facts["Weights"] = f"sha256:{self.card.weights_sha256}"
+        return {**facts, "Scale": f"{scale or self._model_scale:g}"}
+
+    def stamped(self, picture: Picture, scale: float | None = None) -> Picture:
+        """The picture with IPTC's term for enhanced images, and `facts`, in its XMP."""
+        return picture.replace(metadata=picture.metadata.stamped(ENHANCED, self.facts(scale)))
+
+    def _array(self, image: np.ndarray, scale: float | None, tile: int | None) -> np.ndarray:
+        if image.ndim == 4 and np.issubdtype(image.dtype, np.floating):
+            if scale not in (None, self._model_scale):
+                raise UsageError(f"a bare 1 C H W array goes through the network alone: scale {self._model_scale}")
+            return self._tiled(image.astype(np.float32), self._finite, tile)
+        planes = image[..., None] if image.ndim == 2 else image
+        if planes.ndim != 3 or not 1 <= planes.shape[2] <= 4 or 0 in planes.shape:
+            raise UsageError(f"an image is an array H W or H W C with 1 to 4 channels, not of shape {image.shape}")
+        if planes.dtype not in (np.uint8, np.uint16) and not np.issubdtype(planes.dtype, np.floating):
+            raise UsageError(f"an image array is uint8, uint16 or floating, not {planes.dtype}")
+        colours = 1 if planes.shape[2] < 3 else 3
+        alpha = planes[..., colours] if planes.shape[2] > colours else None
+        result = self.picture(Picture(planes[..., :colours], alpha), scale, tile=tile)
+        whole = result.pixels if result.alpha is None else np.concatenate([result.pixels, result.alpha[..., None]], 2)
+        return whole[..., 0] if image.ndim == 2 else whole
+
+    def _wanted(self, scale: float | None) -> tuple[float, tuple[str, ...]]:
+        wanted = self._model_scale if scale is None else scale
+        if not (math.isfinite(wanted) and 1 <= wanted <= LARGEST_SCALE):
+            raise UsageError(f"the scale must be between 1 and {LARGEST_SCALE}, not {wanted}")
+        if wanted > self._model_scale:
+            return wanted, (
+                f"{self.card.name} enlarges {self._model_scale} times; the rest up to {wanted:g} is bicubic interpolation",
+            )
+        return wanted, ()
+
+    def _planes(self, pixels: np.ndarray, size: tuple[int, int], tile: int | None) -> np.ndarray:
+        """H W C -> h w C in the same type: through the model, then, where its scale is not the one wanted, to `size`."""
+        kept = pixels.dtype
+        native = size == (pixels.shape[0] * self._model_scale, pixels.shape[1] * self._model_scale)
+        # Values are rounded once, at the end; so they stay floating where there is still something to do.
+        between = kept if native else np.dtype(np.float32)
+        image = pixels.transpose(2, 0, 1)[None]
+        result = self._tiled(image, lambda part: _to_type(self._colours(_to_unit(part)), between), tile)[0]
+        if not native:
+            # One plane at a time, because interpolation works in float64.
+            result = np.stack([_to_type(imresize(plane, size=size), kept) for plane in result])
+        return np.ascontiguousarray(result.transpose(1, 2, 0))
+
+    def _alpha(self, alpha: np.ndarray, size: tuple[int, int], tile: int | None) -> np.ndarray:
+        if alpha.min() == alpha.max():
+            return np.full(size, alpha.flat[0], alpha.dtype)
+        s = self._model_scale
+        large = self._planes(alpha[..., None], (alpha.shape[0] * s, alpha.shape[1] * s), tile)[..., 0]
+        large = bounded_by_neighbours(large, alpha, s)
+        return large if large.shape == size else cast(np.ndarray, imresize(large, size=size))
+
+    def _tiled(self, image: np.ndarray, function: Callable[[np.ndarray], np.ndarray], tile: int | None) -> np.ndarray:
+        halo = self.card.halo
+        if tile is None:
+            side = _affordable_side()
+            large = image.shape[2] * image.shape[3] > side * side
+            tile = max(_SMALLEST_TILE, side - 2 * halo) if large and halo is not None else 0
+        if tile and halo is None:
+            raise UsageError(
+                f"{self.card.name} does not say how far around it looks, so tiles would show; use --tile 0"
+            )
+        return run_tiled(function, image, self._model_scale, halo or 0, tile or None)
+
+    def _colours(self, image: np.ndarray) -> np.ndarray:
+        """Picture channels to network channels and back: 1 C H W -> 1 C sH sW."""
+        channels = image.shape[1]
+        if channels == self.card.in_channels:
+            return self._finite(image)
+        if self.card.in_channels == 1:
+            return np.concatenate([self._finite(image[:, c : c + 1]) for c in range(channels)], axis=1)
+        if channels == 1 and self.card.in_channels == 3:
+            return self._finite(np.repeat(image, 3, axis=1)).mean(axis=1, keepdims=True)
+        raise ModelError(f"{self.card.name} takes {self.card.in_channels} channels; pictures have 1 or 3")
+
+    def _finite(self, image: np.ndarray) -> np.ndarray:
+        """The network; once more in float32 if anything in the result is not a number."""
+        image = np.ascontiguousarray(image)
+        result = self.model(image)
+        if not np.isfinite(result).all() and self._exact is not None:
+            self.model, self._exact = self._exact(), None
+            result = self.model(image)
+        if not np.isfinite(result).all():
+            raise QualityError(
+                f"{self.card.name} gave pixels that are not numbers, in float32 too; nothing was written"
+            )
+        return result
+
+    def _check_memory(self, picture: Picture, size: tuple[int, int]) -> None:
+        """Refuse, before the work, what would not fit. Raises `LimitError`."""
+        memory = hardware.memory()
+        planes = picture.pixels.shape[2] + (picture.alpha is not None)
+        grown = picture.height * picture.width * self._model_scale**2
+        # The result and its copies in Pillow and the encoder; before a resize, floating values of the model's size.
+        needed = size[0] * size[1] * planes * picture.pixels.itemsize * 3
+        if size != (picture.height * self._model_scale, picture.width * self._model_scale):
+            needed += grown * planes * 4 + max(grown, size[0] * size[1]) * 8
+        if memory and needed > memory[1]:
+            raise LimitError(
+                f"the result of {size[1]:,} x {size[0]:,} pixels needs about {needed / 2**30:.1f} GiB of memory and "
+                f"{memory[1] / 2**30:.1f} GiB are free; use a smaller scale or cut the picture up"
+            )
+
+
+def upscale(
+    image: Any,
+    scale: float | None = None,
+    model: str | Path | None = None,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    tile: int | None = None,
+) -> Any:
+    """Upscale one image by `scale`, by default 4 or the named model's own; see `Upscaler.__call__` for what goes in and out.
+
+    Without `model`, the best that ships for the scale. To upscale many images, load once: `mezzotint.load(name)`.
+    Raises as `mezzotint.load` and `Upscaler.__call__`.
+    """
+    from mezzotint.pipelines import load
+
+    if model is None:
+        scale = 4 if scale is None else scale
+        model, note = best_model(scale)
+        if note:
+            warnings.warn(note, stacklevel=2)
+    upscaler = load(model, runtime, precision, threads)
+    if not isinstance(upscaler, Upscaler):
+        raise UsageError(f"{upscaler.card.name} is a {upscaler.card.task} model and cannot upscale")
+    return upscaler(image, scale, tile=tile)
+
+
+def best_model(scale: float) -> tuple[str, str]:
+    """The shipped model to use for `scale` when none is named, and a note if it is no trained network.
+
+    Trained before interpolating; then one that reaches the scale, as closely as may be; then `compact`, which is fast.
+    """
+    cards = [card for card in map(catalog.card, catalog.names()) if card.task == SUPER_RESOLUTION]
+
+    def preference(card: Any) -> tuple:
+        reaches = card.scale >= scale
+        distance = card.scale - scale if reaches else scale - card.scale
+        return card.network == "bicubic", not reaches, distance, not card.name.startswith("compact"), card.name
+
+    best = min(cards, key=preference)
+    note = "" if best.network != "bicubic" else f"no trained model is installed for scale {scale:g}: using {best.name}"
+    return best.name, note
+
+
+def _affordable_side() -> int:
+    """The side of a square of input pixels that a network can work on in a quarter of the free memory."""
+    memory = hardware.memory()
+    if memory is None:
+        return _LARGEST_TILE
+    return min(_LARGEST_TILE, max(_SMALLEST_TILE, math.isqrt(memory[1] // 4 // _WORKING_BYTES)))
+
+
+def _target(side: int, scale: float) -> int:
+    """The side of the result: rounded half up, at least 1."""
+    return max(1, math.floor(side * scale + 0.5))
+
+
+def _to_unit(part: np.ndarray) -> np.ndarray:
+    """Integer samples over the full range -> float32, 0 to 1; floating ones as they are."""
+    if np.issubdtype(part.dtype, np.floating):
+        return part.astype(np.float32)
+    return part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
+
+
+def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """0 to 1 -> samples of `dtype`, clipped, integers rounded half up."""
+    if np.issubdtype(dtype, np.floating):
+        return np.clip(values, 0, 1).astype(dtype)
+    top = np.iinfo(dtype).max
+    return np.floor(np.clip(values, 0, 1) * np.float32(top) + np.float32(0.5)).astype(dtype)
