@@ -40,7 +40,7 @@ class Card:
     out_channels: int = 3
     scale: int | None = None  # super-resolution: output side / input side
     halo: int | None = None  # super-resolution: how far around a pixel the network looks; exact tiling needs this much
-    latent_dim: int | None = None  # generation
+    latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of an image of noise
     size: tuple[int, int] | None = None  # generation: height, width
     labels: tuple[str, ...] = ()  # generation: class names in the order of their numbers; empty if unconditional
     parameters: int | None = None
@@ -52,6 +52,11 @@ class Card:
     licence: str = ""
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)  # {"Set5": {"psnr_y": 31.2, "ssim_y": 0.88}}
     weights_sha256: str = ""  # over the tensors' bytes, in the order of their names
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Generation: the shape of one z, without the batch."""
+        return self.latent_dim if isinstance(self.latent_dim, tuple) else (self.latent_dim or 0,)
 
     def to_json(self) -> str:
         """The card as one line of JSON with sorted keys: equal cards give equal bytes. Empty facts are left out."""
@@ -65,8 +70,8 @@ class Card:
             facts = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
             facts = {key: value for key, value in facts.items() if key in known}
-            for key in ("size", "labels"):
-                if key in facts:
+            for key in ("size", "labels", "latent_dim"):
+                if isinstance(facts.get(key), list):
                     facts[key] = tuple(facts[key])
             card = cls(**facts)
             for key, hint in get_type_hints(cls).items():

@@ -128,7 +128,7 @@ def _inputs(card: Card, batch: int, height: int, width: int) -> list[np.ndarray]
     """Random inputs, the same each time: `lr` B C H W, or `z` B latent_dim and, for a conditional one, `labels` B."""
     random = np.random.default_rng(0)
     if card.task == GENERATION:
-        z = random.standard_normal((batch, card.latent_dim or 0), dtype=np.float32)
+        z = random.standard_normal((batch, *card.latent_shape), dtype=np.float32)
         labels = random.integers(0, len(card.labels) or 1, batch)
         return [z, labels] if card.labels else [z]
     return [random.random((batch, card.in_channels, height, width), dtype=np.float32)]

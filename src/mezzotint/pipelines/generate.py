@@ -1,0 +1,156 @@
+"""Generation: a seed in, images out.
+
+Image i depends on (seed, i, class) only: its noise comes from a counter-based generator keyed by seed and i, and the
+network always runs on full batches of one size, so that not even the choice of a faster kernel for few images changes
+a bit.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from mezzotint import __version__, runtimes
+from mezzotint.card import GENERATION, Card
+from mezzotint.errors import QualityError, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BATCH = 16
+ALL = "all"
+# Below this, noise is so rarely small enough that drawing it takes seconds; and the images hardly differ.
+_LEAST_TRUNCATION = 0.01
+
+
+class Generator:
+    """Makes images with a loaded model; what the model is stands on its `card`."""
+
+    def __init__(self, model: runtimes.Model) -> None:
+        if model.card.task != GENERATION:
+            raise UsageError(f"{model.card.name} is a {model.card.task} model and cannot generate; see `mezzotint
+            models`")
+        self.model = model
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self.model.card
+
+    @overload
+    def __call__(
+        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+    ) -> list[Image.Image]: ...
+
+    @overload
+    def __call__(self, n: np.ndarray, *labels: np.ndarray) -> np.ndarray: ...
+
+    def __call__(self, n: Any = 16, *arguments: Any, **options: Any) -> Any:
+        """`n` images as Pillow images; arguments as `batches`.
+
+        With arrays in place of n, the network alone: z B latent_dim and, for a conditional one, labels B -> B C H W
+        float32, nominally -1 to 1.
+        """
+        if isinstance(n, np.ndarray):
+            return self.model(n.astype(np.float32), *(np.asarray(labels, np.int64) for labels in arguments))
+        from PIL import Image
+
+        images = self.arrays(n, *arguments, **options)
+        return [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images]
+
+    def arrays(
+        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+    ) -> np.ndarray:
+        """`n` images as one array N H W C uint8. Arguments and errors as `batches`."""
+        return np.concatenate(list(self.batches(n, seed, label, truncation)))
+
+    def batches(
+        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+    ) -> Iterator[np.ndarray]:
+        """`n` images in their order, at most 16 at a time, each an array B H W C uint8.
+
+        `label` is the number or the name of a class; "all", which is also what None means to a conditional model,
+        goes through the classes in turn. `truncation` draws noise beyond it anew (Brock et al. 2019, section 3.1):
+        the smaller, the more typical and the more alike the images. Raises `UsageError`, or `QualityError` for
+        non-finite images.
+        """
+        labels = self.labels(n, label)
+        if not 0 <= seed < 2**64:
+            raise UsageError(f"a seed lies between 0 and 2^64 - 1, not {seed}")
+        if truncation is not None and not truncation >= _LEAST_TRUNCATION:
+            raise UsageError(f"truncation must be at least {_LEAST_TRUNCATION}, not {truncation}")
+        return self._batches(labels, seed, truncation)
+
+    def labels(self, n: int, label: int | str | None = None) -> np.ndarray:
+        """The class of each of `n` images, N int64; -1 throughout if the model knows no classes. Raises
+        `UsageError`.""" if n < 1: raise UsageError(f"at least 1 image must be asked for, not {n}") classes =
+        self.card.labels if not classes: if label is not None: raise UsageError(f"{self.card.name} knows no classes,
+        so no label can be asked for") return np.full(n, -1, np.int64) if label is None or label == ALL: return
+        np.arange(n, dtype=np.int64) % len(classes) return np.full(n, self._class(label), np.int64)
+
+    def facts(self, seed: int) -> dict[str, str]:
+        """What is written into generated files: how these images came about."""
+        facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name, "Seed": str(seed)}
+        return facts | ({"Weights": f"sha256:{self.card.weights_sha256}"} if self.card.weights_sha256 else {})
+
+    def _class(self, label: int | str) -> int:
+        """A class by its name, in any case, or by its number."""
+        classes = self.card.labels
+        names = [name.lower() for name in classes]
+        if isinstance(label, str) and label.lower() in names:
+            return names.index(label.lower())
+        if not isinstance(label, str) or label.isdecimal():
+            if 0 <= int(label) < len(classes):
+                return int(label)
+            raise UsageError(f"{self.card.name} has classes 0 to {len(classes) - 1}, not {label}")
+        close = difflib.get_close_matches(label.lower(), names, 1)
+        hint = f"did you mean '{classes[names.index(close[0])]}'?" if close else f"it has {', '.join(classes)}"
+        raise UsageError(f"{self.card.name} has no class '{label}'; {hint}")
+
+    def _batches(self, labels: np.ndarray, seed: int, truncation: float | None) -> Iterator[np.ndarray]:
+        for start in range(0, len(labels), BATCH):
+            wanted = labels[start : start + BATCH]
+            z = np.zeros((BATCH, *self.card.latent_shape), np.float32)
+            for place in range(len(wanted)):
+                z[place] = _noise(seed, start + place, self.card.latent_shape, truncation)
+            inputs = (z, np.resize(wanted, BATCH)) if self.card.labels else (z,)
+            images = self.model(*inputs)[: len(wanted)]
+            if not np.isfinite(images).all():
+                raise QualityError(f"{self.card.name} gave values that are not finite (seed {seed}); nothing was
+                written")
+            # -1..1 -> 0..255, rounded half up.
+            pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
+            yield np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+
+
+def generate(
+    model: str | Path = "fashion-28",
+    n: int = 16,
+    seed: int = 0,
+    label: int | str | None = None,
+    truncation: float | None = None,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+) -> list[Image.Image]:
+    """`n` images by a model's name, run folder or file; the same seed gives the same images, whatever n.
+
+    Arguments and errors as `Generator.batches` and `mezzotint.runtimes.load`. To generate often, load once:
+    `mezzotint.load(model)`.
+    """
+    return Generator(runtimes.load(model, runtime, precision, threads))(n, seed, label, truncation)
+
+
+def _noise(seed: int, index: int, shape: tuple[int, ...], truncation: float | None) -> np.ndarray:
+    """The z of image `index`: standard normal float32, no value beyond `truncation`."""
+    random = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+    z = random.standard_normal(shape, np.float32)
+    if truncation is not None:
+        while (beyond := np.abs(z) > truncation).any():
+            z[beyond] = random.standard_normal(int(beyond.sum()), np.float32)
+    return z
