@@ -30,8 +30,8 @@ TOLERANCE = 1e-4
 def export(source: str | Path, output: str | Path, *, overwrite: bool = False) -> Path:
     """Write the `.onnx` of a `.safetensors` file, a finished run folder or a shipped model; returns its path.
 
-    Raises `UsageError`, `InputError`, `ModelError` (damaged weights, or an export that computes something else) and
-    `OutputError` (also if `output` exists and `overwrite` is not given).
+    Raises `UsageError` (also if `output` exists and `overwrite` is not given), `InputError`, `ModelError` (damaged weights,
+    or an export that computes something else) and `OutputError`.
     """
     path = catalog.find(source, catalog.TRAINED)
     if path is None:
@@ -63,7 +63,7 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if output.suffix != catalog.DEPLOYED:
         raise UsageError(f"{output} must end in {catalog.DEPLOYED}")
     if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists; use --overwrite to replace it")
+        raise UsageError(f"{output} exists; use --overwrite to replace it")
     if not output.parent.is_dir():
         raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
 

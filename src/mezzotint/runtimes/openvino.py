@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,14 +41,32 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
     if limit := threads or thread_limit():
         options["INFERENCE_NUM_THREADS"] = limit
-    try:
+    with _damage(path):
         compiled = core().compile_model(core().read_model(path), "CPU", options)
-    except RuntimeError as error:
-        # OpenVINO's messages run over many lines; the last one that says anything is the cause.
-        cause = [line.strip() for line in str(error).splitlines() if line.strip()][-1:] or ["unknown"]
-        raise ModelError(f"{path} is damaged or beyond OpenVINO ({cause[0]})") from error
     effective = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     return OpenVINO(compiled, card, effective)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Inputs, outputs and counts of operations of an `.onnx` file. Raises `ModelError` if it is damaged."""
+    with _damage(path):
+        network = core().read_model(path)
+    return {
+        "inputs": {port.any_name: f"{port.element_type.to_string()} {port.partial_shape}" for port in network.inputs},
+        "outputs": {port.any_name: f"{port.element_type.to_string()} {port.partial_shape}" for port in network.outputs},
+        "operations": dict(sorted(Counter(operation.get_type_name() for operation in network.get_ops()).items())),
+    }
+
+
+@contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """OpenVINO's exceptions as ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Its messages run over many lines; the last one that says anything is the cause.
+        causes = [line.strip() for line in str(error).splitlines() if line.strip()] or ["unknown"]
+        raise ModelError(f"{path} is damaged or beyond OpenVINO ({causes[-1]})") from error
 
 
 @cache
