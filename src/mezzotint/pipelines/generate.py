@@ -1,7 +1,7 @@
 """Generation: a seed in, images out.
 
 Image i depends on (seed, i, class) only: its noise comes from a counter-based generator keyed by seed and i, and the
-network always runs on full batches of one size, so that not even the choice of a faster kernel for few images changes
+network always runs on full batches of one size, so that not even the choice of another kernel for few images changes
 a bit.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 BATCH = 16
 ALL = "all"
-# Below this, noise is so rarely small enough that drawing it takes seconds; and the images hardly differ.
+# Noise is so rarely smaller than this that drawing it would take seconds.
 _LEAST_TRUNCATION = 0.01
 
 
@@ -32,8 +32,7 @@ class Generator:
 
     def __init__(self, model: runtimes.Model) -> None:
         if model.card.task != GENERATION:
-            raise UsageError(f"{model.card.name} is a {model.card.task} model and cannot generate; see `mezzotint
-            models`")
+            raise UsageError(f"{model.card.name} is a {model.card.task} model and cannot generate")
         self.model = model
 
     @property
@@ -73,10 +72,10 @@ class Generator:
     ) -> Iterator[np.ndarray]:
         """`n` images in their order, at most 16 at a time, each an array B H W C uint8.
 
-        `label` is the number or the name of a class; "all", which is also what None means to a conditional model,
-        goes through the classes in turn. `truncation` draws noise beyond it anew (Brock et al. 2019, section 3.1):
-        the smaller, the more typical and the more alike the images. Raises `UsageError`, or `QualityError` for
-        non-finite images.
+        `label` is the number or the name of a class; "all", which is also what None means to a conditional model, goes
+        through the classes in turn. `truncation` draws noise beyond it anew (Brock et al. 2019, section 3.1): the
+        smaller, the more typical and the more alike the images. Raises `UsageError`, or `QualityError` for images that
+        are not finite.
         """
         labels = self.labels(n, label)
         if not 0 <= seed < 2**64:
@@ -86,16 +85,24 @@ class Generator:
         return self._batches(labels, seed, truncation)
 
     def labels(self, n: int, label: int | str | None = None) -> np.ndarray:
-        """The class of each of `n` images, N int64; -1 throughout if the model knows no classes. Raises
-        `UsageError`.""" if n < 1: raise UsageError(f"at least 1 image must be asked for, not {n}") classes =
-        self.card.labels if not classes: if label is not None: raise UsageError(f"{self.card.name} knows no classes,
-        so no label can be asked for") return np.full(n, -1, np.int64) if label is None or label == ALL: return
-        np.arange(n, dtype=np.int64) % len(classes) return np.full(n, self._class(label), np.int64)
+        """The class of each of `n` images, N int64; -1 throughout if the model knows none. Raises `UsageError`."""
+        if n < 1:
+            raise UsageError(f"at least 1 image must be asked for, not {n}")
+        classes = self.card.labels
+        if not classes:
+            if label is not None:
+                raise UsageError(f"{self.card.name} knows no classes, so no label can be asked for")
+            return np.full(n, -1, np.int64)
+        if label is None or label == ALL:
+            return np.arange(n, dtype=np.int64) % len(classes)
+        return np.full(n, self._class(label), np.int64)
 
     def facts(self, seed: int) -> dict[str, str]:
         """What is written into generated files: how these images came about."""
-        facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name, "Seed": str(seed)}
-        return facts | ({"Weights": f"sha256:{self.card.weights_sha256}"} if self.card.weights_sha256 else {})
+        facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name}
+        if self.card.weights_sha256:
+            facts["Weights"] = f"sha256:{self.card.weights_sha256}"
+        return {**facts, "Seed": str(seed)}
 
     def _class(self, label: int | str) -> int:
         """A class by its name, in any case, or by its number."""
@@ -120,8 +127,9 @@ class Generator:
             inputs = (z, np.resize(wanted, BATCH)) if self.card.labels else (z,)
             images = self.model(*inputs)[: len(wanted)]
             if not np.isfinite(images).all():
-                raise QualityError(f"{self.card.name} gave values that are not finite (seed {seed}); nothing was
-                written")
+                raise QualityError(
+                    f"{self.card.name} gave values that are not finite (seed {seed}, from image {start})"
+                )
             # -1..1 -> 0..255, rounded half up.
             pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
             yield np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
