@@ -270,6 +270,12 @@ def test_sixteen_bits_are_rounded_not_clipped() -> None:
     np.testing.assert_array_equal(decode(encoded(deep), "x")[..., 0], [[0, 0, 1, 1, 128, 255]])
 
 
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    frames = [Image.fromarray(np.full((4, 4), level, np.uint8)) for level in (40, 200)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (decode(data, "x") == 40).all()
+
+
 def test_cmyk_becomes_rgb() -> None:
     result = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"), "x")
     assert result.shape == (8, 8, 3) and np.abs(result - np.array([255, 0, 0])).max() < 20

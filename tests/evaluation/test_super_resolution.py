@@ -10,9 +10,10 @@ import pytest
 from PIL import Image
 
 import mezzotint
+from mezzotint import runtimes
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.errors import InputError, ModelError, QualityError, UsageError
-from mezzotint.evaluation import Failure, Result, evaluate
+from mezzotint.evaluation import Failure, Result, evaluate, super_resolution
 from mezzotint.evaluation.super_resolution import super_resolve
 from mezzotint.image.resize import imresize
 
@@ -101,6 +102,25 @@ def test_a_network_of_one_channel_takes_colours_one_by_one(tmp_path) -> None:
     save(tmp_path / "a.png", noise(2, 32, 32, 3))
     one = evaluate(Fake(nearest, in_channels=1), tmp_path)
     assert one.psnr_y == pytest.approx(evaluate(Fake(nearest), tmp_path).psnr_y, abs=1e-12)
+
+
+def test_large_images_are_tiled_with_the_same_result(monkeypatch) -> None:
+    lr = noise(3, 70, 90, 3)
+    model = runtimes.load("bicubic-x3")
+    whole = super_resolve(model, lr)
+    sizes = []
+
+    class Watched:
+        card = model.card
+
+        def __call__(self, part: np.ndarray) -> np.ndarray:
+            sizes.append(part.shape[2] * part.shape[3])
+            return model(part)
+
+    monkeypatch.setattr(super_resolution, "_LARGEST_WHOLE", 1000)
+    monkeypatch.setattr(super_resolution, "_TILE", 30)
+    np.testing.assert_array_equal(super_resolve(Watched(), lr), whole)
+    assert len(sizes) > 4 and max(sizes) < 2000
 
 
 def pairs(root: Path, layout: dict[str, str]) -> Path:

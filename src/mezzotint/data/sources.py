@@ -17,14 +17,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mezzotint.data import idx
-from mezzotint.errors import InputError
+from mezzotint.errors import InputError, LimitError
+from mezzotint.image.decode import decode as decode_picture
+from mezzotint.image.formats import SUFFIXES
+from mezzotint.image.picture import to_eight_bits
 
-# What counts as an image by name; whether it is one is decided by its content, in `decode`.
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif")
-_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 # One encoded image. The largest honest ones are a fifth of this; a bomb in a zip says how large it would become.
 _LARGEST_FILE = 512 << 20
-_MOST_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -71,42 +70,20 @@ def open_source(path: str | Path) -> Source:
 def decode(data: bytes, name: str) -> np.ndarray:
     """Pixels of an encoded image: H W C uint8, C of 1 (grey) or 3, turned upright by EXIF, transparency on white.
 
-    PNG, JPEG, WebP, AVIF, TIFF, BMP and GIF (of an animation the first frame), known by content and not by name. 16-bit
-    values are rounded to 8. Raises `InputError` naming `name`, whatever is wrong with the bytes.
+    The formats are those of `mezzotint.image`, known by content and not by name; of an animation the first frame is
+    taken, and 16-bit values are rounded to 8. Raises `InputError` naming `name`, whatever is wrong with the bytes.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
     try:
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise InputError(f"{name} has {image.width} x {image.height} pixels, more than {_MOST_PIXELS:,}")
-            return _pixels(ImageOps.exif_transpose(image))
-    except InputError:
-        raise
-    except UnidentifiedImageError as error:
-        raise InputError(f"{name} is not an image this tool reads ({', '.join(_FORMATS)})") from error
-    except Exception as error:  # decoders meet hostile bytes with almost any exception there is
-        raise InputError(f"{name} is damaged ({' '.join(str(error).split()) or type(error).__name__})") from error
-
-
-def _pixels(image: object) -> np.ndarray:
-    from PIL import Image
-
-    assert isinstance(image, Image.Image)
-    if image.mode.startswith("I"):
-        # 16-bit grey; Pillow's own conversion to 8 bits would clip at 255.
-        deep = np.asarray(image).astype(np.int64)
-        if deep.min() < 0 or deep.max() > 65535:
-            raise ValueError("its values do not fit 16 bits")
-        return ((deep + 128) // 257).astype(np.uint8)[..., None]
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no agreed range")
-    grey = image.mode in ("1", "L", "LA", "La")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    pixels = np.asarray(image.convert("L" if grey else "RGB"))
-    return np.ascontiguousarray(pixels.reshape(*pixels.shape[:2], -1))
+        picture = decode_picture(data, name, first_frame=True)
+    except LimitError as error:
+        # One image that is too large is left out of a data set like one that is damaged.
+        raise InputError(str(error).partition(";")[0]) from error
+    pixels, alpha = picture.pixels, picture.alpha
+    if alpha is not None:
+        top = int(np.iinfo(pixels.dtype).max)
+        opacity = alpha[..., None].astype(np.uint64)
+        pixels = ((pixels * opacity + top * (top - opacity) + top // 2) // top).astype(pixels.dtype)
+    return to_eight_bits(pixels) if pixels.dtype == np.uint16 else pixels
 
 
 def _folder(path: Path) -> Source:
@@ -188,13 +165,16 @@ def _idx(path: Path) -> Source:
 
 
 def _images(names: Iterable[str]) -> list[str]:
-    """Those of `names` that are named like images and are not hidden, in one order on every machine."""
+    """Those of `names` that are named like images and are not hidden, in one order on every machine.
+
+    Whether they are images is told by their content, when they are decoded.
+    """
 
     def visible(name: str) -> bool:
         parts = PurePosixPath(name).parts
         return not any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
-    return sorted(name for name in names if name.lower().endswith(SUFFIXES) and visible(name))
+    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES and visible(name))
 
 
 def _labels(names: list[str]) -> tuple[list[int] | None, list[str]]:

@@ -20,9 +20,13 @@ from mezzotint.data.sources import open_source
 from mezzotint.errors import InputError, ModelError, QualityError, UsageError
 from mezzotint.evaluation.pairs import find_pairs, load_pair
 from mezzotint.evaluation.report import Failure, Report, Result
+from mezzotint.image.tiling import run_tiled
 from mezzotint.metrics.fidelity import psnr_rgb, psnr_y, ssim_y
 
 PROTOCOLS = ("y", "rgb")
+# Low-resolution pixels. 64 channels of a million float32 pixels are a quarter of a gigabyte, several times over.
+_LARGEST_WHOLE = 1 << 20
+_TILE = 512
 
 
 def evaluate(
@@ -94,11 +98,11 @@ def super_resolve(network: runtimes.Model, lr: np.ndarray) -> np.ndarray:
     planes = lr.transpose(2, 0, 1)[None].astype(np.float32) / 255
     channels = network.card.in_channels
     if planes.shape[1] == channels:
-        sr = network(planes)
+        sr = _run(network, planes)
     elif planes.shape[1] == 1:
-        sr = network(planes.repeat(channels, axis=1)).mean(1, keepdims=True, dtype=np.float64)
+        sr = _run(network, planes.repeat(channels, axis=1)).mean(1, keepdims=True, dtype=np.float64)
     else:
-        sr = np.concatenate([network(np.ascontiguousarray(plane[None, None])) for plane in planes[0]], axis=1)
+        sr = np.concatenate([_run(network, plane[None, None]) for plane in planes[0]], axis=1)
     if not np.isfinite(sr).all():
         raise QualityError(
             f"{network.card.name} gave values that are not finite; its weights or this precision are bad"
@@ -106,3 +110,11 @@ def super_resolve(network: runtimes.Model, lr: np.ndarray) -> np.ndarray:
     # In float64, so that a value just below a half is not rounded up by the multiplication.
     rounded = np.floor(sr[0].astype(np.float64).clip(0, 1) * 255 + 0.5).astype(np.uint8)
     return np.ascontiguousarray(rounded.transpose(1, 2, 0))
+
+
+def _run(network: runtimes.Model, planes: np.ndarray) -> np.ndarray:
+    """The network on a whole image, or on its tiles when activations would fill the memory: the values are the same."""
+    card = network.card
+    if card.scale is None or card.halo is None or planes.shape[2] * planes.shape[3] <= _LARGEST_WHOLE:
+        return network(np.ascontiguousarray(planes))
+    return run_tiled(lambda part: network(np.ascontiguousarray(part)), planes, card.scale, card.halo, _TILE)
