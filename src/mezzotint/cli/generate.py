@@ -1,0 +1,166 @@
+"""`mezzotint generate`."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from mezzotint.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mezzotint.image.metadata import Metadata
+
+ARRAYS = ".npz"
+# With more classes than this, a sheet does not get one column for each.
+_MOST_COLUMNS = 16
+# Fewer images than this are done before a progress bar would be read.
+_MANY = 500
+
+
+def generate(
+    model: str = typer.Option("fashion-28", "-m", "--model", help="Name, run folder or file."),
+    n: int = typer.Option(16, "-n", help="How many images.", min=1),
+    seed: int = typer.Option(0, help="The same seed gives the same images, whatever -n."),
+    label: str | None = typer.Option(None, help="Name or number of a class; 'all' goes through them in turn."),
+    truncation: float | None = typer.Option(None, help="Draw noise beyond this anew: more typical, less varied."),
+    columns: int | None = typer.Option(None, help="Width of the sheet, in images.", min=1),
+    output: str | None = typer.Option(
+        None, "-o", "--output", help="Sheet (.png, ...), folder/, or .npz with arrays. [default: MODEL-SEED.png]"
+    ),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that exist."),
+    runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
+    precision: str = typer.Option("auto", help="auto, f32 or bf16."),
+    threads: int | None = typer.Option(None, help="CPU threads; all by default.", min=1),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object per file, and a summary."),
+) -> None:
+    """Make images from noise: a sheet of them, a folder, or arrays. Pictures carry the note that a model made them."""
+    from mezzotint import catalog, runtimes
+    from mezzotint.card import GENERATION
+    from mezzotint.cli._signals import interruptible
+    from mezzotint.image.metadata import GENERATED, Metadata
+    from mezzotint.pipelines.generate import ALL, Generator
+
+    card = catalog.card(model)
+    if card.task != GENERATION:
+        raise UsageError(f"{card.name} is a {card.task} model and cannot generate; see `mezzotint models`")
+    # As text, because a path forgets the slash that makes "out.d/" a folder.
+    output = output or f"{card.name}-{seed}.png"
+    target, kind = Path(output), _kind(output)
+    _check([target / _name(index) for index in range(n)] if kind == "folder" else [target], overwrite)
+
+    start = time.perf_counter()
+    with interruptible("every file that is there is complete"):
+        generator = Generator(runtimes.load(model, runtime, precision, threads))
+        labels = generator.labels(n, label)
+        batches = _with_progress(generator.batches(n, seed, label, truncation), n, as_json)
+        metadata = Metadata().stamped(GENERATED, generator.facts(seed))
+        if kind == "folder":
+            for index, path in enumerate(_write_folder(target, batches, metadata, overwrite)):
+                if as_json:
+                    print(json.dumps({"output": str(path), "index": index, "label": int(labels[index])}), flush=True)
+        elif kind == "arrays":
+            _write_arrays(target, batches, labels, overwrite)
+        else:
+            every_class = bool(card.labels) and label in (None, ALL)
+            if every_class and columns is None and len(card.labels) <= _MOST_COLUMNS:
+                columns = len(card.labels)
+            captions = [card.labels[number] for number in labels] if every_class and n > 1 else None
+            _write_sheet(target, batches, metadata, columns, captions, overwrite)
+    seconds = round(time.perf_counter() - start, 3)
+    if not as_json:
+        print(f"{card.name}, seed {seed}: {n} image{'s' * (n > 1)} -> {output} ({seconds:.2f} s)")
+        return
+    if kind != "folder":
+        print(json.dumps({"output": output, "n": n}))
+    facts = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
+    print(json.dumps({"summary": True, **facts, "seconds": seconds}))
+
+
+def _kind(output: str) -> str:
+    """What a name asks for: "sheet" or "arrays" by its suffix, else "folder"."""
+    from mezzotint.image.formats import SUFFIXES
+
+    suffix = Path(output).suffix.lower()
+    if output.endswith("/") or not suffix or Path(output).is_dir():
+        return "folder"
+    if suffix == ARRAYS:
+        return "arrays"
+    if suffix in SUFFIXES:
+        return "sheet"
+    raise UsageError(f"{output}: expected a picture ({', '.join(SUFFIXES)}), {ARRAYS}, or a folder, with / at its end")
+
+
+def _check(files: list[Path], overwrite: bool) -> None:
+    """Refuse before any work what could not be written after it, and make the folder."""
+    from mezzotint.files import make_folder
+
+    for file in files:
+        if not overwrite and file.exists():
+            raise UsageError(f"{file} exists; use --overwrite to replace it")
+    make_folder(files[0].parent)
+
+
+def _name(index: int) -> str:
+    return f"{index:06d}.png"
+
+
+def _write_folder(folder: Path, batches: Iterable[np.ndarray], metadata: Metadata, overwrite: bool) -> Iterator[Path]:
+    """One PNG for each image, as it is made; the number of images is bounded by the disk and not by memory."""
+    from mezzotint.image.io import write
+    from mezzotint.image.picture import Picture
+
+    images = (image for batch in batches for image in batch)
+    for index, image in enumerate(images):
+        path = folder / _name(index)
+        write(Picture(image, metadata=metadata), path, overwrite=overwrite)
+        yield path
+
+
+def _write_arrays(target: Path, batches: Iterable[np.ndarray], labels: np.ndarray, overwrite: bool) -> None:
+    """`images` N H W C uint8 and `labels` N int64; uncompressed, so that equal images give equal bytes everywhere."""
+    import numpy as np
+
+    from mezzotint.files import atomic_write
+
+    images = np.concatenate(list(batches))
+    with atomic_write(target, overwrite=overwrite) as stream:
+        np.savez(stream, images=images, labels=labels)
+
+
+def _write_sheet(
+    target: Path,
+    batches: Iterable[np.ndarray],
+    metadata: Metadata,
+    columns: int | None,
+    captions: list[str] | None,
+    overwrite: bool,
+) -> None:
+    import numpy as np
+
+    from mezzotint.image.grid import contact_sheet
+    from mezzotint.image.io import write
+    from mezzotint.image.picture import Picture
+
+    sheet = contact_sheet(np.concatenate(list(batches)), columns, captions=captions)
+    write(Picture(sheet, metadata=metadata), target, overwrite=overwrite)
+
+
+def _with_progress(batches: Iterator[np.ndarray], n: int, quiet: bool) -> Iterable[np.ndarray]:
+    """A progress bar on stderr, for a person who waits."""
+    if quiet or n < _MANY or not sys.stderr.isatty():
+        return batches
+    from rich.console import Console
+    from rich.progress import track
+
+    from mezzotint.pipelines.generate import BATCH
+
+    return track(batches, "generate", math.ceil(n / BATCH), console=Console(stderr=True), transient=True)
