@@ -93,7 +93,10 @@ def _options(picture: Picture, image: Any, format_name: str, quality: int | None
         exif.load(options.pop("exif", b""))
         if xmp := options.pop("xmp", None):
             exif[700] = xmp
-        return {**options, "exif": exif, "compression": "tiff_adobe_deflate" if features.check("libtiff") else None}
+        # Pillow hands compressed files to libtiff, which cannot write the directories of EXIF below the first.
+        nested = any(tag in exif for tag in (0x8769, 0x8825))
+        compression = "tiff_adobe_deflate" if features.check("libtiff") and not nested else None
+        return {**options, "exif": exif, "compression": compression}
     if format_name == "JPEG":
         options |= {"quality": quality or _QUALITY["JPEG"], "subsampling": 0, "optimize": True}
     elif format_name == "WebP":
