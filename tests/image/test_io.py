@@ -277,3 +277,22 @@ def test_pillow_images_go_round():
         image = Image.fromarray(RGB[..., 0].astype(np.uint16)) if mode == "I;16" else MODES[mode][0]
         again = to_pillow(from_pillow(image))
         assert again.mode == mode and (np.asarray(again) == np.asarray(image)).all()
+
+
+def test_lab_tiffs_are_converted():
+    # Neutral: lightness 50 % of L*, no colour.
+    lab = Image.merge("LAB", [Image.new("L", (4, 3), value) for value in (128, 128, 128)])
+    pixels = decode(saved(lab, "TIFF")).pixels.astype(int)
+    assert pixels.shape == (3, 4, 3) and np.abs(pixels - 119).max() <= 3
+
+
+def test_deep_avif_is_told():
+    data = bytearray(encoded(Picture(SMOOTH), "AVIF")[0])
+    assert not decode(bytes(data)).notes
+    place = data.index(b"pixi") + 9
+    data[place : place + 3] = b"\x0a\x0a\x0a"
+    try:
+        picture = decode(bytes(data))
+    except InputError:
+        pytest.skip("this libavif insists that both places agree")
+    assert any("10-bit" in note for note in picture.notes)

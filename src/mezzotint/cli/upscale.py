@@ -58,14 +58,14 @@ def upscale(
     if model is None:
         from mezzotint.pipelines.upscale import best_model
 
-        model, note = best_model(scale or 4)
-        scale = scale or 4.0
+        scale = 4.0 if scale is None else scale
+        model, note = best_model(scale)
         if note:
             _warn(note)
     card = catalog.card(model)
     if card.task != SUPER_RESOLUTION or card.scale is None:
         raise UsageError(f"{card.name} is a {card.task} model and cannot upscale; see `mezzotint models`")
-    scale = float(scale or card.scale)
+    scale = float(card.scale if scale is None else scale)
     if not 1 <= scale <= 16:
         raise UsageError(f"the scale must be between 1 and 16, not {scale:g}")
 

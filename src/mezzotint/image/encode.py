@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import zlib
 from typing import Any, BinaryIO
 
@@ -35,12 +36,15 @@ def encode(picture: Picture, stream: BinaryIO, format_name: str, quality: int | 
         return notes
     image = to_pillow(picture)
     importlib.import_module(f"PIL.{FORMATS[format_name].plugin.partition('.')[0]}")
+    # Through memory: given a real file, Pillow takes a write cut short by a full disk for a success.
+    whole = io.BytesIO()
     try:
         if format_name == "GIF":
             image = image.quantize(256)
-        image.save(stream, format=format_name, **_options(picture, image, format_name, quality))
-    except (ValueError, TypeError, KeyError, SyntaxError, RuntimeError) as error:
+        image.save(whole, format=format_name, **_options(picture, image, format_name, quality))
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, RuntimeError) as error:
         raise OutputError(f"cannot encode the result as {format_name} ({error})") from error
+    stream.write(whole.getbuffer())
     return notes
 
 
