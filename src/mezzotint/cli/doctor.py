@@ -137,7 +137,7 @@ def _run(name: str, runtime: str) -> Any:
     model, random = runtimes.load(name, runtime, "f32"), np.random.default_rng(0)
     card = model.card
     if card.task == GENERATION:
-        z = random.standard_normal((2, card.latent_dim or 0), dtype=np.float32)
+        z = random.standard_normal((2, *card.latent_shape), dtype=np.float32)
         return model(z, random.integers(0, len(card.labels), 2)) if card.labels else model(z)
     return model(random.random((1, card.in_channels, 24, 32), dtype=np.float32))
 

@@ -89,7 +89,7 @@ def _onnx(network: nn.Module, card: Card) -> bytes:
     else:
         names, output = ["lr"], "sr"
         shapes = [{0: batch, 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}]
-    with _silence():
+    with _silence(), _refusals(network):
         program = torch.onnx.export(
             network,
             tuple(torch.from_numpy(array) for array in inputs),
@@ -125,7 +125,7 @@ def _strip(model: Any) -> None:
 
 
 def _inputs(card: Card, batch: int, height: int, width: int) -> list[np.ndarray]:
-    """Random inputs, the same each time: `lr` B C H W, or `z` B latent_dim and, for a conditional one, `labels` B."""
+    """Random inputs, the same each time: `lr` B C H W, or `z` B latent_shape and, for a conditional one, `labels` B."""
     random = np.random.default_rng(0)
     if card.task == GENERATION:
         z = random.standard_normal((batch, *card.latent_shape), dtype=np.float32)
@@ -147,13 +147,32 @@ def _verify(data: bytes, reference: nn.Module, card: Card, output: Path) -> None
             inputs = _inputs(card, batch, height, width)
             with torch.inference_mode():
                 expected = reference(*(torch.from_numpy(array) for array in inputs)).numpy()
-            result = model(*inputs)
+            try:
+                result = model(*inputs)
+            except Exception as error:  # each runtime has its own
+                raise ModelError(f"{output} was not written: {_first_line(error)}") from error
             if result.shape != expected.shape:
                 shapes = f"{list(result.shape)} instead of {list(expected.shape)}"
                 raise ModelError(f"{output} was not written: the exported network gives shape {shapes}")
             difference = float(np.max(np.abs(result - expected))) / max(1.0, float(np.max(np.abs(expected))))
             if not difference < TOLERANCE:  # also true for NaN
                 raise ModelError(f"{output} was not written: the exported network is {difference:.2g} off")
+
+
+@contextmanager
+def _refusals(network: nn.Module) -> Iterator[None]:
+    """The exporter's many exceptions, long as pages, as one of ours; `--debug` shows the whole."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ModelError(f"{type(network).__name__} cannot be exported ({_first_line(cause)})") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
