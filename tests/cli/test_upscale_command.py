@@ -205,7 +205,7 @@ def test_a_process_starts_fast_and_leaves_stdout_to_the_result(tmp_path):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_in_good_order(tmp_path, number, code):
-    for n in range(400):
+    for n in range(120):
         picture(tmp_path / "in" / f"{n:03}.png", np.zeros((150, 150, 3), np.uint8))
     out = tmp_path / "out"
     program = "import sys; from mezzotint.cli import main; main(sys.argv[1:])"

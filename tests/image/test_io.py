@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
 from mezzotint.errors import InputError, LimitError, OutputError, UsageError
+from mezzotint.image import decode as decoder
 from mezzotint.image.io import Picture, decode, encode, from_pillow, read, to_pillow, write
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 17, 3), dtype=np.uint8)
@@ -286,13 +287,12 @@ def test_lab_tiffs_are_converted():
     assert pixels.shape == (3, 4, 3) and np.abs(pixels - 119).max() <= 3
 
 
-def test_deep_avif_is_told():
-    data = bytearray(encoded(Picture(SMOOTH), "AVIF")[0])
-    assert not decode(bytes(data)).notes
+def test_deep_avif_is_told(monkeypatch):
+    data = encoded(Picture(SMOOTH), "AVIF")[0]
+    assert not decode(data).notes
+    # No encoder for deep AVIF is at hand: the box that states the depth is changed where it is read.
     place = data.index(b"pixi") + 9
-    data[place : place + 3] = b"\x0a\x0a\x0a"
-    try:
-        picture = decode(bytes(data))
-    except InputError:
-        pytest.skip("this libavif insists that both places agree")
-    assert any("10-bit" in note for note in picture.notes)
+    deep = data[:place] + b"\x0a\x0a\x0a" + data[place + 3 :]
+    opened = decoder._open
+    monkeypatch.setattr(decoder, "_open", lambda _, name: opened(data, name))
+    assert any("10-bit" in note for note in decode(deep).notes)

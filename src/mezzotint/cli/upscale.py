@@ -19,6 +19,7 @@ from mezzotint.errors import MezzotintError, UsageError
 
 if TYPE_CHECKING:
     from mezzotint.cli._jobs import Job
+    from mezzotint.cli._signals import Interrupts
     from mezzotint.pipelines.upscale import Upscaler
 
 
@@ -77,7 +78,11 @@ def upscale(
     record = _Record(card.name, scale, len(jobs), as_json)
     for job in skipped:
         record.add(job, {"status": "skipped"})
-    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool, interruptible("every picture reported is complete"):
+    with (
+        warnings.catch_warnings(),
+        ThreadPoolExecutor(1) as pool,
+        interruptible("what was written is complete") as interrupts,
+    ):
         # Pillow warns about oddities in metadata that we pass over.
         warnings.filterwarnings("ignore", module="PIL")
         # The first picture is decoded while the runtime starts.
@@ -86,7 +91,7 @@ def upscale(
         writing = {"quality": quality, "overwrite": overwrite}
         try:
             for job in _with_progress(jobs, as_json):
-                record.run(job, partial(_one, job, loading, scale, tile_side, strip, reading, writing))
+                record.run(job, partial(_one, job, loading, scale, tile_side, strip, reading, writing, interrupts))
         finally:
             record.finish(report)
     record.end()
@@ -100,6 +105,7 @@ def _one(
     strip: bool,
     reading: dict[str, Any],
     writing: dict[str, Any],
+    interrupts: Interrupts,
 ) -> dict[str, Any]:
     """Read, upscale, write one picture; returns what there is to report."""
     from mezzotint.image.formats import check_size
@@ -114,7 +120,8 @@ def _one(
     result = upscaler.picture(picture, scale, tile=tile)
     bare = result.metadata.stripped()
     result = result.replace(metadata=bare) if strip else upscaler.stamped(result, scale)
-    notes = write(result, job.target, job.format, **writing)
+    with interrupts.shield():
+        notes = write(result, job.target, job.format, **writing)
     return {
         "status": "ok",
         "runtime": type(upscaler.model).__module__.rpartition(".")[2],
