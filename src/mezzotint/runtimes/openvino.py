@@ -52,10 +52,16 @@ def describe(path: Path) -> dict[str, Any]:
     with _damage(path):
         network = core().read_model(path)
     return {
-        "inputs": {port.any_name: f"{port.element_type.to_string()} {port.partial_shape}" for port in network.inputs},
-        "outputs": {port.any_name: f"{port.element_type.to_string()} {port.partial_shape}" for port in network.outputs},
+        "inputs": {port.any_name: _port(port) for port in network.inputs},
+        "outputs": {port.any_name: _port(port) for port in network.outputs},
         "operations": dict(sorted(Counter(operation.get_type_name() for operation in network.get_ops()).items())),
     }
+
+
+def _port(port: Any) -> str:
+    """Such as "f32 [?,3,?,?]"."""
+    sides = (str(side.get_length()) if side.is_static else "?" for side in port.partial_shape)
+    return f"{port.element_type.to_string()} [{','.join(sides)}]"
 
 
 @contextmanager
