@@ -20,12 +20,12 @@ Discriminator = Callable[..., torch.Tensor]
 
 def r1(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """1/2 E |grad D(x)|^2 on real images (Mescheder et al. 2018, equation 9; the weight is the paper's gamma)."""
-    return 0.5 * gradient_norm(discriminator, real, *labels)
+    return 0.5 * _gradients(discriminator, real, *labels).square().sum(1).mean()
 
 
 def r2(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """1/2 E |grad D(G(z))|^2 on generated images (Mescheder et al. 2018, equation 10). No gradient reaches G."""
-    return 0.5 * gradient_norm(discriminator, fake, *labels)
+    return 0.5 * _gradients(discriminator, fake, *labels).square().sum(1).mean()
 
 
 def gradient_penalty(
@@ -38,11 +38,6 @@ def gradient_penalty(
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
     between = real.detach().lerp(fake.detach(), share)
     return (torch.linalg.vector_norm(_gradients(discriminator, between, *labels), dim=1) - 1).square().mean()
-
-
-def gradient_norm(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
-    """E |grad D(x)|^2 on any images: what the zero-centred penalties are made of, and a gauge of a run's health."""
-    return _gradients(discriminator, images, *labels).square().sum(1).mean()
 
 
 def _gradients(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
