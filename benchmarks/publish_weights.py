@@ -1,0 +1,57 @@
+"""Measure a finished run and ship its weights: into the package with a full card, recipe and log beside the results.
+
+    python benchmarks/publish_weights.py RUN --data-note TEXT --licence TEXT [--test Set5=PATH ...]
+
+The card says what the weights were trained on and for how long, and what they are measured to be worth on each test set
+(super-resolution). Weights are chosen in training, on validation data; the test sets are only reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import mezzotint
+from mezzotint import catalog, files
+from mezzotint.export import export
+from mezzotint.models.weights import load, save
+
+RESULTS = Path(__file__).parent / "results" / "runs"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--name", help="of the model; the run's by default")
+    parser.add_argument("--data-note", required=True, help="what it was trained on, with the licences of the pictures")
+    parser.add_argument("--licence", required=True, help="of the weights")
+    parser.add_argument("--test", action="append", default=[], metavar="NAME=PATH", help="a test set; may be repeated")
+    parser.add_argument("--metrics", type=Path, help="JSON {set: {metric: value}} to put on the card besides")
+    options = parser.parse_args()
+    network, card = load(options.run / "weights.safetensors")
+    log = (options.run / "log.jsonl").read_text(encoding="utf-8")
+    metrics = dict(card.metrics)
+    for name, path in (item.split("=", 1) for item in options.test):
+        report = mezzotint.evaluate(options.run, path)
+        metrics[name] = {"psnr_y": round(report.psnr_y, 3), "ssim_y": round(report.ssim_y, 4)}
+    if options.metrics:
+        metrics |= json.loads(options.metrics.read_text(encoding="utf-8"))
+    card = card.replace(
+        name=options.name or card.name,
+        data=options.data_note,
+        licence=options.licence,
+        minutes=json.loads(log.splitlines()[-1])["minutes"],
+        metrics=metrics,
+    )
+    target = catalog.SHIPPED / f"{card.name}.safetensors"
+    save(network, card, target)
+    export(target, target.with_suffix(".onnx"), overwrite=True)
+    folder = files.make_folder(RESULTS / card.name)
+    files.write_bytes(folder / "log.jsonl", log.encode())
+    files.write_bytes(folder / "recipe.json", json.dumps(card.recipe, indent=1, sort_keys=True).encode() + b"\n")
+    print(f"{card.name}: {metrics}")
+
+
+if __name__ == "__main__":
+    main()

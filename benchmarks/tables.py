@@ -1,0 +1,73 @@
+"""Write the tables of the README and the docs from cards and results; `--check` only says whether they are up to date.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from mezzotint import catalog
+from mezzotint.card import Card
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> None:
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        text = path.read_text(encoding="utf-8")
+        fresh = _TABLE.sub(lambda match: match[1] + globals()[match[2]]() + match[3], text)
+        if fresh != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in sys.argv:
+                path.write_text(fresh, encoding="utf-8")
+    if stale and "--check" in sys.argv:
+        sys.exit(f"stale tables in {', '.join(stale)}: run python benchmarks/tables.py")
+    print(f"tables {'are up to date' if not stale else 'written: ' + ', '.join(stale)}")
+
+
+def models() -> str:
+    """All models that come with the package, from their cards."""
+    rows = [_model(catalog.card(name)) for name in catalog.names()]
+    return _table(("model", "what it does", "parameters", "Set5", "Set14", "trained"), rows)
+
+
+def _model(card: Card) -> tuple[str, ...]:
+    bicubic = _baseline(card) if not card.parameters else {}
+    psnr = {name: card.metrics.get(name, {}).get("psnr_y", bicubic.get(name)) for name in ("Set5", "Set14")}
+    trained = f"{card.minutes:.0f} min, {card.steps:,} steps" if card.minutes and card.steps else ""
+    return (
+        f"`{card.name}`",
+        card.description,
+        f"{card.parameters:,}" if card.parameters else "",
+        *(f"{value:.2f}" if value is not None else "" for value in psnr.values()),
+        trained,
+    )
+
+
+def _baseline(card: Card) -> dict[str, float]:
+    measured = json.loads((RESULTS / "bicubic.json").read_text(encoding="utf-8"))["results"]
+    return {row["data"]: row["psnr_y"] for row in measured if row["model"] == card.name}
+
+
+def bicubic() -> str:
+    """Bicubic on the test sets: the check that the protocol is the papers'."""
+    measured = json.loads((RESULTS / "bicubic.json").read_text(encoding="utf-8"))["results"]
+    rows = [(row["model"], row["data"], f"{row['psnr_y']:.2f}", f"{row['ssim_y']:.4f}") for row in measured]
+    return _table(("model", "data", "PSNR-Y (dB)", "SSIM-Y"), rows)
+
+
+def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [headers, tuple("---" for _ in headers), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
