@@ -25,7 +25,10 @@ _KEY = "state"
 def save_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer], state: dict[str, Any]
 ) -> None:
-    """Write modules, optimizers and `state` (JSON values) to `path`; the previous file survives until that is done."""
+    """Write modules, optimizers and `state` (JSON values) to `path`; the previous file survives until that is done.
+
+    Keys: `module/parameter` and `optimizer/index/moment`.
+    """
     tensors = {f"{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
     groups = {}
     for name, optimizer in optimizers.items():
@@ -48,15 +51,19 @@ def load_checkpoint(
             saved = json.loads(file.metadata()[_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         for name, module in modules.items():
-            module.load_state_dict(_below(tensors, f"{name}/"))
+            # A network and its optimizer share a name; only the optimizer's keys go on with another slash.
+            module.load_state_dict({key: value for key, value in _below(tensors, name).items() if "/" not in key})
         for name, optimizer in optimizers.items():
-            _load_optimizer(optimizer, saved["groups"][name], _below(tensors, f"{name}/"))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"cannot resume from {path}: {error}; it belongs to another recipe or is damaged") from error
+            moments = {key: value for key, value in _below(tensors, name).items() if "/" in key}
+            _load_optimizer(optimizer, saved["groups"][name], moments)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot resume from {path}: {what}; it belongs to another recipe or is damaged") from error
     return saved["state"]
 
 
-def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+def _below(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    prefix = f"{name}/"
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
