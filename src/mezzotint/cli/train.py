@@ -22,6 +22,7 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="Print the card of the weights as JSON."),
 ) -> None:
     """Train networks by a recipe on your own pictures."""
+    from mezzotint.cli._signals import interruptible
     from mezzotint.errors import UsageError
     from mezzotint.recipes import model
 
@@ -33,5 +34,7 @@ def train(
         raise UsageError("training needs --data PATH (folder, zip or IDX file) and -o RUN (the folder to make)")
     from mezzotint.training.run import train as run
 
-    card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
+    # While it trains, the run itself takes signals and saves first; this is for the time before and after.
+    with interruptible(f"--resume goes on with what {out} holds"):
+        card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
     print(card.to_json() if as_json else f"{recipe} -> {out} ({card.steps} steps; try: mezzotint inspect {out})")

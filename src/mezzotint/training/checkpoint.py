@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def load_checkpoint(
     path: Path, modules: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer]
 ) -> dict[str, Any]:
     """Restore what `save_checkpoint` wrote, in place, and return `state`. Raises `InputError`."""
-    try:
+    with _readable(path):
         with safe_open(path, "pt") as file:
             saved = json.loads(file.metadata()[_KEY])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
@@ -56,10 +58,25 @@ def load_checkpoint(
         for name, optimizer in optimizers.items():
             moments = {key: value for key, value in _below(tensors, name).items() if "/" in key}
             _load_optimizer(optimizer, saved["groups"][name], moments)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        state: dict[str, Any] = saved["state"]
+    return state
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The `state` in a file of `save_checkpoint`, without its tensors. Raises `InputError`."""
+    with _readable(path), safe_open(path, "pt") as file:
+        state: dict[str, Any] = json.loads(file.metadata()[_KEY])["state"]
+    return state
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Whatever is wrong with a checkpoint as one error."""
+    try:
+        yield
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         what = " ".join(str(error).split())[:200]
         raise InputError(f"cannot resume from {path}: {what}; it belongs to another recipe or is damaged") from error
-    return saved["state"]
 
 
 def _below(tensors: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

@@ -41,14 +41,16 @@ class GAN:
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update of each network on `real` B C H W, -1 to 1, and `labels` B; returns named scalars for the log."""
         real, labels = batch["real"], batch["labels"]
+        # Here and not at the end, which a step with a loss that is not finite never reaches.
+        self.discriminator.requires_grad_(True)
         scalars = self._discriminator_step(real, labels, update)
+        # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
         self.discriminator.requires_grad_(False)
         fake_logits = self.discriminator(self._generate(labels), labels).float()
         with torch.no_grad():
             real_logits = self.discriminator(real, labels).float()
         scalars["generator"] = self.game.generator(real_logits, fake_logits)
         update("generator", scalars["generator"])
-        self.discriminator.requires_grad_(True)
         return scalars
 
     def _discriminator_step(

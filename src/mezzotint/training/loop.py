@@ -6,7 +6,6 @@ averages, precision, clipping, the stop before a non-finite update, validation, 
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -20,10 +19,10 @@ import torch
 from torch import nn
 
 from mezzotint.errors import DivergedError
-from mezzotint.files import write_bytes
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
-from mezzotint.training.checkpoint import load_checkpoint, save_checkpoint
+from mezzotint.training import log
+from mezzotint.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from mezzotint.training.devices import autocast_type
 from mezzotint.training.ema import averaged
 
@@ -64,7 +63,11 @@ Observer = Callable[[nn.Module, int], tuple[dict[str, float], float | None]]
 
 
 class _NotFinite(Exception):
-    """A loss or a gradient is not finite; no weight has been touched by it."""
+    """A loss or a gradient of `network` is not finite; no weight has been touched by it."""
+
+    def __init__(self, what: str, network: str) -> None:
+        super().__init__(f"{what} of the {network}")
+        self.network = network
 
 
 def fit(
@@ -82,7 +85,8 @@ def fit(
     """Train until `recipe.steps` or `recipe.minutes` are used up, whichever comes first, or `interrupted()`.
 
     Leaves a checkpoint and a log in `folder`; `best.safetensors` holds the averaged generator of the best validation.
-    Returns the final state; progress is 1 unless interrupted. Raises `DivergedError`.
+    Returns the final state; progress is 1 unless interrupted. Raises `DivergedError`, `InputError` (a checkpoint that cannot
+    be resumed from) and `OutputError`.
     """
     average = averaged(method.generator, recipe.ema)
     modules = {**method.networks, "average": average}
@@ -92,7 +96,8 @@ def fit(
     state = State()
     if resume:
         state = State(**load_checkpoint(folder / CHECKPOINT, modules, method.optimizers))
-        _forget_after(folder / LOG, state.step)
+        state.score, state.score_step = _best_so_far(folder / BEST, state)
+    log.forget_after(folder / LOG, state.step)
     autocast = autocast_type(recipe.precision, device)
     schedule = resolve(f"schedules.{recipe.schedule}", "training")
     started, saved_at = time.monotonic() - state.seconds, time.monotonic()
@@ -101,14 +106,14 @@ def fit(
     def update(name: str, loss: Any) -> None:
         optimizer = method.optimizers[name]
         if not math.isfinite(float(loss.detach())):
-            raise _NotFinite(f"loss of the {name}")
+            raise _NotFinite("loss", name)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, enabled=False):
             loss.backward()
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
         if not math.isfinite(float(norm)):
-            raise _NotFinite(f"gradient of the {name}")
+            raise _NotFinite("gradient", name)
         optimizer.step()
 
     def progress() -> float:
@@ -118,7 +123,7 @@ def fit(
     def save() -> None:
         save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
 
-    with ThreadPoolExecutor(1) as ahead, (folder / LOG).open("a", encoding="utf-8") as log:
+    with ThreadPoolExecutor(1) as ahead:
         upcoming = ahead.submit(batches.batch, state.step)
         while (done := progress()) < 1 and not interrupted():
             batch = {key: value.to(device) for key, value in upcoming.result().items()}
@@ -135,11 +140,12 @@ def fit(
                 average.update_parameters(method.generator)
                 state.skipped_in_a_row = 0
             except _NotFinite as reason:
+                _mend_buffers(method.generator, average.module)
                 state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
                 if state.skipped_in_a_row > _TOLERATED_SKIPS:
                     raise DivergedError(
                         f"training diverged at step {state.step}: {reason} not finite {state.skipped_in_a_row} times in "
-                        f"a row; lower the learning rate; the last good state is {folder / CHECKPOINT}"
+                        f"a row; start again in another folder with a lower optimizer.{reason.network}.learning_rate"
                     ) from reason
             state.step, state.seconds = state.step + 1, time.monotonic() - started
             now = progress()
@@ -147,26 +153,27 @@ def fit(
             if state.step % recipe.log_every == 0 or now >= 1:
                 speed = (state.step - window[0]) / max(1e-9, state.seconds - window[1])
                 window = (state.step, state.seconds)
-                line = {key: float(value) for key, value in scalars.items()}
+                line = {key: float(value.detach()) for key, value in scalars.items()}
                 line |= {"rate": rate, "steps_per_second": round(speed, 3), "skipped": state.skipped}
             if observe and (int(now * recipe.validations) > int(done * recipe.validations) or now >= 1):
                 metrics, score = observe(average.module, state.step)
                 line |= {"validation": metrics}
                 if score is not None and (state.score is None or score > state.score):
                     state.score, state.score_step = score, state.step
-                    save_checkpoint(folder / BEST, {"generator": average.module}, {}, {"step": state.step})
+                    save_checkpoint(
+                        folder / BEST, {"generator": average.module}, {}, {"step": state.step, "score": score}
+                    )
                 state.seconds = time.monotonic() - started
             if line:
                 facts = {"step": state.step, "minutes": round(state.seconds / 60, 3), **line}
-                log.write(json.dumps(facts) + "\n")
-                log.flush()
+                log.append(folder / LOG, facts)
                 report(state, now, facts)
             if time.monotonic() - saved_at >= recipe.checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()
         save()
     method.generator.load_state_dict(average.module.state_dict())
-    if (folder / BEST).exists() and state.score is not None:
+    if state.score is not None:
         load_checkpoint(folder / BEST, {"generator": method.generator}, {})
     return state
 
@@ -176,15 +183,16 @@ def _seed(seed: int, step: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _forget_after(log: Path, step: int) -> None:
-    """Drop log lines of steps after the checkpoint: they will be made again."""
-    if log.exists():
-        lines = [line for line in log.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-        write_bytes(log, "".join(f"{line}\n" for line in lines).encode())
+def _best_so_far(path: Path, state: State) -> tuple[float | None, int | None]:
+    """Score and step of the best weights on disk. They may come from after the checkpoint that is resumed."""
+    if not path.exists():
+        return None, None
+    best = read_state(path)
+    return best.get("score", state.score), best["step"]
 
 
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return math.inf  # a line cut off by a kill
+def _mend_buffers(network: nn.Module, average: nn.Module) -> None:
+    """Take running statistics that a step without finite results has spoilt from the average, where they are sound."""
+    for buffer, sound in zip(network.buffers(), average.buffers(), strict=True):
+        if not torch.isfinite(buffer).all():
+            buffer.copy_(sound)

@@ -43,6 +43,8 @@ class SRGAN:
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update of each network on `lr` and `hr`, B C H W, 0 to 1; returns named scalars for the log."""
         hr = batch["hr"]
+        # Here and not at the end, which a step with a loss that is not finite never reaches.
+        self.discriminator.requires_grad_(True)
         sr = self.generator(batch["lr"]).float()
         scalars = self._discriminator_step(hr, sr.detach(), update)
         # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
@@ -55,7 +57,6 @@ class SRGAN:
         scalars["adversarial"] = self.game.generator(real_logits, fake_logits)
         pixel = sum(self.losses[name][1] * value for name, value in values.items())
         update("generator", pixel + self.adversarial * scalars["adversarial"])
-        self.discriminator.requires_grad_(True)
         return scalars
 
     def _discriminator_step(
