@@ -37,4 +37,4 @@ def modules(folder: str) -> list[str]:
 
 def public(module: Any) -> list[str]:
     """The names a module declares in `__all__`: what a recipe may refer to."""
-    return sorted(module.__all__)
+    return sorted(getattr(module, "__all__", ()))

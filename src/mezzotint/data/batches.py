@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 
@@ -10,6 +14,12 @@ from mezzotint.errors import InputError
 from mezzotint.image.resize import imresize
 
 Batch = dict[str, torch.Tensor]
+# hr H W C uint8, scale, random numbers -> lr H/scale W/scale C uint8; see `second_order.py`.
+Degradation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+# How many low-resolution pixels more than the patch are degraded along each side, so that patches begin anywhere in the
+# 8x8 blocks of JPEG and are not all edged by mirrored borders.
+_AROUND = 8
 
 
 class PatchPairs:
@@ -46,6 +56,52 @@ class PatchPairs:
             turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
             lr[item], hr[item] = _dihedral(small, turns, flip), _dihedral(large, turns, flip)
         return {"lr": _floats(lr, 0.0, 255.0), "hr": _floats(hr, 0.0, 255.0)}
+
+
+class DegradedPairs:
+    """Aligned patches as of `PatchPairs`, whose low-resolution side is made anew for every sample by `degrade`.
+
+    A sample depends on (seed, step, rank, its place in the batch) alone, so they are made in parallel. Raises `InputError`
+    when an image cannot hold one patch.
+    """
+
+    def __init__(
+        self,
+        hr: ImageSet,
+        scale: int,
+        patch: int,
+        batch: int,
+        seed: int,
+        degrade: Degradation,
+        augment: bool = True,
+    ) -> None:
+        self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
+        self.degrade = degrade
+        for name, (height, width, _) in zip(hr.names, hr.shapes, strict=True):
+            if min(height, width) < patch * scale:
+                raise InputError(f"{name} is {width}x{height}, smaller than a patch of {patch * scale}")
+        areas = np.array([height * width for height, width, _ in hr.shapes], np.float64)
+        self.probability = areas / areas.sum()
+        self._pool = ThreadPoolExecutor(min(batch, os.cpu_count() or 1))
+
+    def batch(self, step: int, rank: int = 0) -> Batch:
+        """The batch of one step."""
+        pairs = list(self._pool.map(lambda item: self._pair([self.seed, step, rank, item]), range(self.size)))
+        lr, hr = (np.stack(side) for side in zip(*pairs, strict=True))
+        return {"lr": _floats(lr, 0.0, 255.0), "hr": _floats(hr, 0.0, 255.0)}
+
+    def _pair(self, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(seed)
+        s, p = self.scale, self.patch
+        index = int(random.choice(len(self.hr), p=self.probability))
+        height, width, _ = self.hr.shapes[index]
+        rows, columns = (min(p + _AROUND, side // s) * s for side in (height, width))
+        y, x = random.integers(height - rows + 1), random.integers(width - columns + 1)
+        turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
+        large = _dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip)
+        small = self.degrade(large, s, random)
+        y, x = random.integers(small.shape[0] - p + 1), random.integers(small.shape[1] - p + 1)
+        return small[y : y + p, x : x + p], large[y * s : (y + p) * s, x * s : (x + p) * s]
 
 
 class Images:

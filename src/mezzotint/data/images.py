@@ -88,12 +88,13 @@ def load_images(
     prepare: Callable[[np.ndarray], np.ndarray | None] = lambda image: image,
     limit_bytes: int | None = None,
     workers: int | None = None,
+    most: int | None = None,
 ) -> ImageSet:
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
     `prepare` may crop or resize each H W C image, or return None to leave it out. Broken files are skipped and named in
-    `skipped`. `limit_bytes`: what may be held in memory, by default half of what is free. Raises `InputError` when nothing
-    usable is left or more than 5 % are broken.
+    `skipped`. `limit_bytes`: what may be held in memory, by default half of what is free. `most`: decode only so many of
+    each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than 5 % are broken.
     """
     images = ImageSet(_free_memory() // 2 if limit_bytes is None else limit_bytes)
     for path in paths:
@@ -111,7 +112,7 @@ def load_images(
 
         # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-            indices = iter(range(len(source)))
+            indices = iter(_spread(len(source), most))
             while block := list(islice(indices, 64)):
                 for index, image in zip(block, pool.map(load, block), strict=True):
                     name = source.names[index]
@@ -123,6 +124,12 @@ def load_images(
     if not len(images) or broken > _TOLERATED * total + 1:
         raise InputError(f"{broken} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}")
     return images
+
+
+def _spread(count: int, most: int | None) -> Iterable[int]:
+    if most is None or most >= count:
+        return range(count)
+    return [int(index) for index in np.linspace(0, count - 1, most)]
 
 
 def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:

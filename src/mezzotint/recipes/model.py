@@ -69,6 +69,7 @@ class Recipe(BaseModel):
     start: str | None = None  # weights that the generator starts from: a name, a run folder or a file
     method: Component
     data: Data
+    degradation: Component | None = None  # super-resolution: how LR is made; by default MATLAB's bicubic
     optimizer: dict[Literal["generator", "discriminator"], Optimizer]
     schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
     warmup: int = Field(0, ge=0)  # steps over which the rate rises from 0
@@ -123,6 +124,7 @@ def check(facts: dict[str, Any], source: str = "recipe") -> Recipe:
         ("generator", "models", ()),
         ("discriminator", "models", ()),
         ("method", "training", ("networks", "optimizers")),
+        ("degradation", "data", ()),
     ):
         component = facts.get(part)
         if isinstance(component, dict) and isinstance(component.get("name"), str):
@@ -143,8 +145,13 @@ def _check_component(part: str, component: dict[str, Any], folder: str, given: t
     arguments = {key: value for key, value in component.items() if key != "name"}
     try:
         _arguments_model(target, given).model_validate(arguments)
+        if folder == "data":
+            # Made of plain values, so it costs nothing to let it check its own ranges now.
+            target(**arguments)
     except ValidationError as error:
         return _readable(error, f"{part}.")
+    except MezzotintError as error:
+        return [f"{part}: {error}"]
     return []
 
 
@@ -166,6 +173,8 @@ def _check_sense(recipe: Recipe) -> list[str]:
         mistakes.append("steps: give steps or minutes, or both")
     if recipe.task == SUPER_RESOLUTION and recipe.data.patch is None:
         mistakes.append("data.patch: super-resolution needs a patch size")
+    if recipe.task != SUPER_RESOLUTION and recipe.degradation is not None:
+        mistakes.append("degradation: only super-resolution has one")
     if recipe.task == GENERATION and recipe.data.size is None:
         mistakes.append("data.size: generation needs an image size, [height, width]")
     wanted = {"generator"} | ({"discriminator"} if recipe.discriminator else set())

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from mezzotint.data.batches import Degradation
 from mezzotint.data.images import ImageSet
 from mezzotint.files import write_bytes
 from mezzotint.image.grid import contact_sheet
@@ -22,14 +23,22 @@ from mezzotint.training.loop import Observer
 _IMAGES, _SHEET_ROWS, _CROP = 16, 4, 192
 
 
-def super_resolution(samples: Path, images: ImageSet, scale: int, device: torch.device) -> Observer:
-    """PSNR-Y over at most 16 images in the papers' protocol, and a sheet of crops: bicubic, ours, original."""
+def super_resolution(
+    samples: Path, images: ImageSet, scale: int, device: torch.device, degrade: Degradation | None = None
+) -> Observer:
+    """PSNR-Y over at most 16 images in the papers' protocol, and a sheet of crops: bicubic, ours, original.
+
+    With `degrade` the low-resolution images are made by it, the same ones every time.
+    """
     chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int))
     originals = []
     for index in chosen:
         hr = images[int(index)]
         originals.append(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
-    reduced = [imresize(hr, 1 / scale) for hr in originals]
+    if degrade is None:
+        reduced = [imresize(hr, 1 / scale) for hr in originals]
+    else:
+        reduced = [degrade(hr, scale, np.random.default_rng(index)) for index, hr in enumerate(originals)]
 
     @torch.inference_mode()
     def observe(network: nn.Module, step: int) -> tuple[dict[str, float], float | None]:

@@ -25,15 +25,15 @@ from torch import nn
 
 import mezzotint
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
-from mezzotint.data.batches import Images, PatchPairs
+from mezzotint.data.batches import DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
-from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.data.prepare import large_enough
 from mezzotint.errors import InputError, InterruptedRun, UsageError
 from mezzotint.files import make_folder, write_bytes
 from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
-from mezzotint.training import observers, progress
+from mezzotint.training import feed, observers, progress
 from mezzotint.training.devices import choose_device, free_threads
 from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
 
@@ -146,23 +146,18 @@ def _card(recipe: Recipe, generator: Any) -> Card:
 
 def _data(
     recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
-) -> tuple[PatchPairs | Images, Observer, ImageSet]:
+) -> tuple[PatchPairs | DegradedPairs | Images, Observer, ImageSet]:
     samples = folder / "samples"
-    data = recipe.data
+    images = feed.load(recipe, paths)
     if recipe.task == GENERATION:
-        assert data.size is not None
-        images = load_images(paths, channels=data.channels, prepare=fit_size(data.size))
-        batches = Images(images, data.batch, recipe.seed, data.augment)
-        return batches, observers.generation(samples, recipe, device), images
-    assert data.patch is not None
-    scale = recipe.generator.arguments.get("scale", 4)
-    images = load_images(paths, channels=data.channels, prepare=large_enough(data.patch * scale))
+        return feed.batches(recipe, images), observers.generation(samples, recipe, device), images
+    scale = feed.scale_of(recipe)
     if validation is not None:
-        held_out = load_images([validation], channels=data.channels, prepare=large_enough(16 * scale))
+        held_out = load_images([validation], channels=recipe.data.channels, prepare=large_enough(16 * scale))
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
-    pairs = PatchPairs(images, scale, data.patch, data.batch, recipe.seed, data.augment)
-    return pairs, observers.super_resolution(samples, held_out, scale, device), images
+    observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
+    return feed.batches(recipe, images), observe, images
 
 
 def _check_classes(recipe: Recipe, images: ImageSet) -> None:

@@ -1,0 +1,49 @@
+"""From a recipe to what it trains on: images, how they are degraded, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mezzotint.card import GENERATION
+from mezzotint.data.batches import Degradation, DegradedPairs, Images, PatchPairs
+from mezzotint.data.images import ImageSet, load_images
+from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.recipes.model import Recipe
+from mezzotint.refs import resolve
+
+
+def scale_of(recipe: Recipe) -> int:
+    """Output side / input side of a super-resolution recipe."""
+    scale: int = recipe.generator.arguments.get("scale", 4)
+    return scale
+
+
+def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -> ImageSet:
+    """The images that a recipe trains on, prepared for it. Arguments and errors as `load_images`."""
+    data = recipe.data
+    if recipe.task == GENERATION:
+        assert data.size is not None
+        return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
+    assert data.patch is not None
+    return load_images(paths, channels=data.channels, prepare=large_enough(data.patch * scale_of(recipe)), most=most)
+
+
+def degradation(recipe: Recipe) -> Degradation | None:
+    """What makes low-resolution images of high-resolution ones; None is MATLAB's bicubic. Raises `UsageError`."""
+    if recipe.degradation is None:
+        return None
+    degrade: Degradation = resolve(recipe.degradation.name, "data")(**recipe.degradation.arguments)
+    return degrade
+
+
+def batches(recipe: Recipe, images: ImageSet) -> PatchPairs | DegradedPairs | Images:
+    """Endless batches of `images` by the recipe."""
+    data = recipe.data
+    if recipe.task == GENERATION:
+        return Images(images, data.batch, recipe.seed, data.augment)
+    assert data.patch is not None
+    degrade, scale = degradation(recipe), scale_of(recipe)
+    if degrade is None:
+        return PatchPairs(images, scale, data.patch, data.batch, recipe.seed, data.augment)
+    return DegradedPairs(images, scale, data.patch, data.batch, recipe.seed, degrade, data.augment)
