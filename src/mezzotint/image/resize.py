@@ -38,28 +38,33 @@ def imresize(image: Any, scale: float | None = None, *, size: tuple[int, int] | 
         scales = (float(scale), float(scale))
     else:
         scales = (size[0] / sides[0], size[1] / sides[1])
+    resize_axis = _resize_tensor_axis if is_torch else _resize_array_axis
     for axis, side, target, factor in zip((rows, columns), sides, size, scales, strict=True):
-        image = _resize_axis(image, axis, *_taps(side, target, factor))
+        image = resize_axis(image, axis, *_taps(side, target, factor))
     return image
 
 
-def _resize_axis(image: Any, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
+def _resize_array_axis(image: np.ndarray, axis: int, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """One pass along `axis`: output[o] = sum over taps t of weights[o, t] * image[indices[o, t]]."""
     shape = [1] * image.ndim
     shape[axis] = len(indices)
-    if isinstance(image, np.ndarray):
-        total = np.zeros((*image.shape[:axis], len(indices), *image.shape[axis + 1 :]))
-        for tap in range(indices.shape[1]):
-            total += weights[:, tap].reshape(shape) * np.take(image, indices[:, tap], axis)
-        if np.issubdtype(image.dtype, np.integer):
-            limits = np.iinfo(image.dtype)
-            total = np.clip(np.floor(total + 0.5), limits.min, limits.max)
-        return total.astype(image.dtype)
+    total = np.zeros((*image.shape[:axis], len(indices), *image.shape[axis + 1 :]))
+    for tap in range(indices.shape[1]):
+        total += weights[:, tap].reshape(shape) * np.take(image, indices[:, tap], axis)
+    if np.issubdtype(image.dtype, np.integer):
+        limits = np.iinfo(image.dtype)
+        total = np.clip(np.floor(total + 0.5), limits.min, limits.max)
+    return total.astype(image.dtype)
+
+
+def _resize_tensor_axis(image: Any, axis: int, indices: np.ndarray, weights: np.ndarray) -> Any:
+    """The same arithmetic in the same order on a torch tensor."""
     import torch
 
-    taps = torch.from_numpy(weights).to(image.device)
-    places = torch.from_numpy(indices).to(image.device)
-    total = 0
+    shape = [1] * image.ndim
+    shape[axis] = len(indices)
+    taps, places = torch.from_numpy(weights).to(image.device), torch.from_numpy(indices).to(image.device)
+    total: Any = 0
     for tap in range(indices.shape[1]):
         # Product, then sum: a fused multiply-add would round differently from NumPy.
         total = total + taps[:, tap].view(shape) * image.index_select(axis, places[:, tap]).double()
