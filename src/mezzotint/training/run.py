@@ -30,11 +30,12 @@ from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import large_enough
 from mezzotint.errors import InputError, InterruptedRun, UsageError
 from mezzotint.files import make_folder, write_bytes
+from mezzotint.hardware import free_threads
 from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import feed, observers, progress
-from mezzotint.training.devices import choose_device, free_threads
+from mezzotint.training.devices import choose_device
 from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
 
 # What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
