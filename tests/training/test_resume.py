@@ -13,7 +13,14 @@ from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.models.compact import Compact
 from mezzotint.models.weights import save
 
-TINY_SR = ["generator.channels=4", "generator.num_blocks=1", "data.patch=6", "data.batch=2", "steps=60", "validations=4"]
+TINY_SR = [
+    "generator.channels=4",
+    "generator.num_blocks=1",
+    "data.patch=6",
+    "data.batch=2",
+    "steps=60",
+    "validations=4",
+]
 TINY = {
     "regression": ["compact-x4", *TINY_SR],
     "gan": [
@@ -36,9 +43,12 @@ import torch
 torch.set_num_threads(1)
 from mezzotint.training.checkpoint import read_state
 from mezzotint.training.run import train
-import mezzotint.export, onnx, onnxruntime, onnxscript  # what a child would import late
+from mezzotint.export import export
 
 recipe, overrides, data, whole, broken, kills = sys.argv[1], sys.argv[2].split(";"), *sys.argv[3:6], int(sys.argv[6])
+# Makes torch load the much it loads late, which every child would load again.
+torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+export(sys.argv[7], Path(sys.argv[7]).with_name("warm.onnx"), overwrite=True)
 checkpoint = Path(broken) / "checkpoint.safetensors"
 random.seed(recipe)
 
@@ -104,7 +114,7 @@ def test_twenty_kills_change_no_byte(method, pictures, start, tmp_path):
     settings = ";".join(["checkpoint_seconds=0", "log_every=5", *overrides])
     # Weights carry the name of their run, so both runs have the same.
     whole, broken = tmp_path / "whole" / "run", tmp_path / "broken" / "run"
-    command = [sys.executable, "-c", DRIVER, recipe, settings, pictures, whole, broken, KILLS]
+    command = [sys.executable, "-c", DRIVER, recipe, settings, pictures, whole, broken, KILLS, start]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     killed_at = [int(step) for step in done.stdout.split()]
