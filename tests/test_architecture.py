@@ -41,6 +41,7 @@ LAYERS = {
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
     "export": CORE | {"models.weights", "runtimes"},
     "evaluation": CORE | {"data", "image", "metrics", "runtimes", "pipelines"},
+    "evaluation.features": ERRORS | {"metrics", "models.features", "tensors"},
     # The door.
     "cli": None,
     "mezzotint": None,
@@ -65,6 +66,7 @@ OUTSIDE = {
     "pipelines": {"numpy", "PIL"},
     "export": {"numpy", "torch", "onnx", "onnxscript"},
     "evaluation": {"numpy"},
+    "evaluation.features": {"numpy", "torch", "safetensors"},
     "cli": {"numpy", "PIL", "rich", "typer"},
 }
 

@@ -17,13 +17,14 @@ _API = {
     "models": "mezzotint.catalog",
     "train": "mezzotint.training.run",
     "evaluate": "mezzotint.evaluation",
+    "evaluate_generator": "mezzotint.evaluation",
     "export": "mezzotint.export",
 }
-__all__ = ["__version__", "evaluate", "export", "generate", "load", "models", "train", "upscale"]
+__all__ = ["__version__", "evaluate", "evaluate_generator", "export", "generate", "load", "models", "train", "upscale"]
 
 if TYPE_CHECKING:
     from mezzotint.catalog import names as models
-    from mezzotint.evaluation import evaluate
+    from mezzotint.evaluation import evaluate, evaluate_generator
     from mezzotint.export import export
     from mezzotint.pipelines import load
     from mezzotint.pipelines.generate import generate

@@ -5,37 +5,87 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from mezzotint.errors import UsageError
+
 if TYPE_CHECKING:
-    from mezzotint.evaluation import Failure, Report, Result
+    from mezzotint.evaluation import Failure, GeneratorReport, Report, Result, Score
 
 _ROW = "{:<32} {:>8} {:>8} {:>9}"
+_SCORE = "{:<24} {:>12} {:>12} {:>8}"
 
 
 def evaluate(
     model: str = typer.Argument(help="A name from `mezzotint models`, a run folder, or a model file."),
-    data: Path = typer.Argument(help="A folder or zip of high-resolution images, or one with sub-folders HR and LR."),
-    protocol: str = typer.Option("y", help="The PSNR shown: y (luma, as papers report it) or rgb."),
+    data: Path = typer.Argument(
+        help="Super-resolution: a folder or zip of high-resolution images, or one with sub-folders HR and LR. "
+        "Generation: the images it was trained on; a folder, zip or IDX file."
+    ),
+    protocol: str = typer.Option("y", help="Super-resolution: the PSNR shown, y (luma, as papers report it) or rgb."),
+    reference: Path | None = typer.Option(
+        None, help="Generation: held-out images, never trained on. [default: one half of DATA for the other]"
+    ),
+    n: int | None = typer.Option(None, "-n", min=1, help="Generation: how many images. [default: 10000]"),
+    seed: int | None = typer.Option(None, min=0, help="Generation: decides which. [default: 0]"),
+    features: Path | None = typer.Option(
+        None, help="Generation: a .safetensors file of SqueezeNet 1.1 (torchvision's names) to measure distances by."
+    ),
+    classifier_images: int | None = typer.Option(
+        None, min=0, help="Generation, labelled data: train the classifier on so many; 0: none. [default: 20000]"
+    ),
+    pictures: Path | None = typer.Option(
+        None, help="Generation: write the likeliest copies beside their nearest real images to this picture."
+    ),
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
     precision: str = typer.Option("auto", help="auto, f32 or bf16."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; all by default."),
     output: Path | None = typer.Option(None, "--output", "-o", help="Write everything to this JSON file as well."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing --output."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON object per image and a last one with the means."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing --output or --pictures."),
+    as_json: bool = typer.Option(False, "--json", help="One JSON object per image or number and a last one for all."),
 ) -> None:
-    """Measure a super-resolution model: PSNR and SSIM against high-resolution images, as papers report them.
+    """Measure a model. Super-resolution: PSNR and SSIM against high-resolution images, as papers report them. Generation:
+    distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score.
 
     Low-resolution images are made from DATA exactly as MATLAB's bicubic imresize makes them, unless DATA brings its own
     in a folder LR beside HR. Exits with 1 when some images could not be read, with 3 when none could.
     """
-    from mezzotint import evaluation, files
-    from mezzotint.errors import UsageError
+    from mezzotint import catalog, files
+    from mezzotint.card import GENERATION
+    from mezzotint.image.formats import SUFFIXES
 
-    if output is not None and output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; use --overwrite to replace it")
+    for path in (output, pictures):
+        if path is not None and path.exists() and not overwrite:
+            raise UsageError(f"{path} exists; use --overwrite to replace it")
+    if pictures is not None and pictures.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{pictures}: a picture's name ends with one of {', '.join(SUFFIXES)}")
+    settings: dict[str, Any] = {"runtime": runtime, "precision": precision, "threads": threads}
+    given = {"n": n, "seed": seed, "reference": reference, "features": features, "classifier_images": classifier_images}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    report: Report | GeneratorReport
+    if catalog.card(model).task == GENERATION:
+        if protocol != "y":
+            raise UsageError(f"--protocol is for super-resolution, and {model} generates images")
+        report = _generation(model, data, {**chosen, **settings}, pictures, overwrite, as_json)
+        failures = 0
+    else:
+        if chosen or pictures:
+            name = [*chosen, "pictures"][0].replace("_", "-")
+            raise UsageError(f"{'-n' if name == 'n' else f'--{name}'} is for generators, and {model} is none")
+        report = _super_resolution(model, data, {"protocol": protocol, **settings}, as_json)
+        failures = len(report.failures)
+    if output is not None:
+        files.write_bytes(output, report.to_json().encode(), overwrite=overwrite)
+    if failures:
+        raise typer.Exit(1)
+
+
+def _super_resolution(model: str, data: Path, settings: dict[str, Any], as_json: bool) -> Report:
+    from mezzotint import evaluation
+
+    protocol = settings["protocol"]
 
     def show(row: Result | Failure) -> None:
         if isinstance(row, evaluation.Failure):
@@ -48,14 +98,41 @@ def evaluate(
 
     if not as_json:
         print(_ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "seconds"))
-    report = evaluation.evaluate(
-        model, data, protocol=protocol, runtime=runtime, precision=precision, threads=threads, on_result=show
-    )
+    report = evaluation.evaluate(model, data, on_result=show, **settings)
     print(json.dumps(report.summary(), ensure_ascii=False) if as_json else _means(report))
-    if output is not None:
-        files.write_bytes(output, report.to_json().encode(), overwrite=overwrite)
-    if report.failures:
-        raise typer.Exit(1)
+    return report
+
+
+def _generation(
+    model: str, data: Path, settings: dict[str, Any], pictures: Path | None, overwrite: bool, as_json: bool
+) -> GeneratorReport:
+    from mezzotint import evaluation
+
+    def show(score: Score) -> None:
+        real, ratio = (f"{value:.4f}" if value is not None else "" for value in (score.real, score.ratio))
+        line = _SCORE.format(score.metric, f"{score.value:.4f}", real, ratio).rstrip()
+        print(score.to_json() if as_json else line, flush=True)
+
+    if not as_json:
+        print(_SCORE.format("", "generated", "real images", "ratio"))
+    report = evaluation.evaluate_generator(model, data, on_score=show, **settings)
+    if as_json:
+        print(json.dumps(report.summary(), ensure_ascii=False))
+    else:
+        print("\n".join(["", *(report.findings or ["No copying, repetition or missing parts found."]), *report.notes]))
+    if pictures is not None:
+        _write_triptychs(report, pictures, overwrite)
+    return report
+
+
+def _write_triptychs(report: GeneratorReport, path: Path, overwrite: bool) -> None:
+    from mezzotint.image.grid import contact_sheet
+    from mezzotint.image.io import write
+    from mezzotint.image.picture import Picture
+
+    images = report.triptychs.reshape(-1, *report.triptychs.shape[2:])
+    captions = ["generated", "training", "held-out"] * len(report.triptychs)
+    write(Picture(contact_sheet(images, columns=3, captions=captions)), path, overwrite=overwrite)
 
 
 def _means(report: Report) -> str:

@@ -53,7 +53,7 @@ def evaluate(
     named = isinstance(model, str | Path)
     card = catalog.card(model) if isinstance(model, str | Path) else model.card
     if card.task != SUPER_RESOLUTION or card.scale is None:
-        raise UsageError(f"{card.name} generates images; evaluate measures super-resolution, and not generation yet")
+        raise UsageError(f"{card.name} generates images; evaluate_generator measures that")
     source = open_source(data)
     pairs = find_pairs(source, card.scale)
     network = runtimes.load(model, runtime, precision, threads) if isinstance(model, str | Path) else model
