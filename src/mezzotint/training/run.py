@@ -11,6 +11,7 @@ RUN/weights.safetensors, weights.onnx   the result, with its card
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import signal
 import sys
@@ -38,6 +39,7 @@ from mezzotint.training import feed, observers, progress
 from mezzotint.training.devices import choose_device
 from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
 
+RECORD = "recipe.json"
 # What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
 _FREE_TO_CHANGE = {"steps", "minutes", "validations", "log_every", "checkpoint_seconds", "description"}
 
@@ -64,13 +66,14 @@ def train(
         recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes else [])])
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     folder = Path(out)
-    resume = _prepare_folder(folder, recipe, paths, resume)
+    before = _earlier(folder, recipe, resume)
     torch.set_num_threads(threads or free_threads())
     device = choose_device()
     torch.manual_seed(recipe.seed)
     method, card = build(recipe, device)
     batches, observe, images = _data(recipe, paths, validation, folder, device)
     _check_classes(recipe, images)
+    resume = _open_folder(folder, recipe, paths, images, before)
     if images.skipped and not quiet:
         print(f"{len(images.skipped)} images left out, first: {images.skipped[0]}", file=sys.stderr)
     with _signals() as received, progress.display(recipe, quiet) as report:
@@ -172,32 +175,46 @@ def _check_classes(recipe: Recipe, images: ImageSet) -> None:
         raise UsageError(f"data.class_names has {len(recipe.data.class_names)} names for {len(images.classes)} classes")
 
 
-def _prepare_folder(folder: Path, recipe: Recipe, paths: list[str | Path], resume: bool) -> bool:
-    """Make the run folder or check the one to resume; returns whether there is a state to resume from."""
-    record = folder / "recipe.json"
-    if record.exists() and not resume:
+def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
+    """The record of the run that `folder` holds, if it may be resumed by `recipe`; None for a new one."""
+    record = folder / RECORD
+    if not record.exists():
+        return None
+    if not resume:
         raise UsageError(f"{folder} already holds a run; add --resume to go on with it, or choose another folder")
-    wanted = recipe.model_dump(mode="json")
-    if record.exists():
-        try:
-            before = json.loads(record.read_text(encoding="utf-8"))["recipe"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{record} is damaged ({error}); the run cannot be resumed safely") from error
-        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != before.get(key)]
-        if changed:
-            raise UsageError(
-                f"{folder} was trained by another recipe: {', '.join(changed)} differ; choose another folder"
-            )
+    try:
+        before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        trained = before["recipe"]
+        wanted = recipe.model_dump(mode="json")
+        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained.get(key)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{record} is damaged ({error}); the run cannot be resumed safely") from error
+    if changed:
+        raise UsageError(f"{folder} was trained by another recipe: {', '.join(changed)} differ; choose another folder")
+    return before
+
+
+def _open_folder(
+    folder: Path, recipe: Recipe, paths: list[str | Path], images: ImageSet, before: dict[str, Any] | None
+) -> bool:
+    """Make the run folder with its record, or check that the data is still the same; whether there is a state to resume."""
+    named = hashlib.sha256(json.dumps([images.names, images.shapes]).encode()).hexdigest()
+    if before and before.get("images_sha256", named) != named:
+        raise UsageError(
+            f"{folder} was trained on {before.get('images')} images, these {len(images)} are others; to go on from its "
+            f"weights, choose another folder and set start={folder}"
+        )
     make_folder(folder / "samples")
     facts = {
-        "recipe": wanted, "data": [str(path) for path in paths],
+        "recipe": recipe.model_dump(mode="json"), "data": [str(path) for path in paths],
+        "images": len(images), "images_sha256": named,
         "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
     }  # fmt: skip
-    write_bytes(record, json.dumps(facts, indent=1, sort_keys=True).encode())
+    write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())
     if not (folder / CHECKPOINT).exists():
         (folder / LOG).unlink(missing_ok=True)
         return False
-    return resume
+    return before is not None
 
 
 @contextlib.contextmanager
