@@ -1,6 +1,6 @@
-"""Measure generators against real images and write the numbers with everything they depend on.
+r"""Measure generators against real images and write the numbers with everything they depend on.
 
-    python benchmarks/measure_generator.py fashion-28 --data Fashion-MNIST=TRAIN --reference Fashion-MNIST-test=TEST \\
+    python benchmarks/measure_generator.py fashion-28 --data Fashion-MNIST=TRAIN --reference Fashion-MNIST-test=TEST \
         --output results.json
 
 TRAIN is what the generator was trained on, TEST held-out images. Every number in a table about generators comes from such
@@ -36,9 +36,10 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    (data, real), (test, held_out) = (
-        item.split("=", 1) for item in map(_named(parser), (options.data, options.reference))
-    )
+    data, _, real = options.data.partition("=")
+    test, _, held_out = options.reference.partition("=")
+    if not real or not held_out:
+        parser.error("--data and --reference take NAME=PATH")
     settings = {
         name: getattr(options, name) for name in ("n", "classifier_images", "seed", "runtime", "precision", "threads")
     }
@@ -75,15 +76,6 @@ def measure(model: str, real: str, held_out: str, features: Path | None, setting
         "features": report.features,
         "scores": [{key: _rounded(value) for key, value in score.facts().items()} for score in report.scores.values()],
     }
-
-
-def _named(parser: argparse.ArgumentParser) -> Any:
-    def check(item: str) -> str:
-        if not all(item.partition("=")):
-            parser.error("--data and --reference take NAME=PATH")
-        return item
-
-    return check
 
 
 def _shown(value: float | None) -> str:
