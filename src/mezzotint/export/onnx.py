@@ -20,6 +20,7 @@ from torch import nn
 from mezzotint import catalog, files
 from mezzotint.card import GENERATION, KEY, Card
 from mezzotint.errors import ModelError, OutputError, UsageError, missing_extra
+from mezzotint.export.rewrites import rewritten
 from mezzotint.models import weights
 
 # The exporter's native one, so nothing is converted; OpenVINO and ONNX Runtime have read it since 2023.
@@ -52,7 +53,7 @@ def export_network(network: nn.Module, card: Card, output: str | Path, *, overwr
     reference = copy.deepcopy(network).cpu().float().eval()
     deployed = weights.deployed(reference)
     card = card.replace(parameters=sum(parameter.numel() for parameter in deployed.parameters()))
-    data = _onnx(deployed, card)
+    data = _onnx(rewritten(deployed), card)
     _verify(data, reference, card, output)
     files.write_bytes(output, data, overwrite=overwrite)
     return output
