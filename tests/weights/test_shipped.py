@@ -1,0 +1,82 @@
+"""Every model that ships, found by being in its folder: honest card, equal runtimes, exact tiles, finite pictures."""
+
+import numpy as np
+import pytest
+
+from mezzotint import catalog, runtimes
+from mezzotint.card import GENERATION, SUPER_RESOLUTION, read_card
+from mezzotint.models import weights
+from mezzotint.pipelines import load
+
+TRAINED = sorted(path.stem for path in catalog.SHIPPED.glob("*.safetensors"))
+UPSCALERS = [name for name in catalog.names() if catalog.card(name).task == SUPER_RESOLUTION]
+GENERATORS = [name for name in catalog.names() if catalog.card(name).task == GENERATION]
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Smooth shapes, edges and noise, so that a network has something to do."""
+    y, x = np.mgrid[:height, :width]
+    waves = 120 + 60 * np.sin(x / 5)[..., None] * np.array([1, 0.5, -1]) + 40 * ((x + y) % 23 > 11)[..., None]
+    return np.clip(waves + np.random.default_rng(0).normal(0, 8, (height, width, 3)), 0, 255).astype(np.uint8)
+
+
+def test_something_ships():
+    assert {"compact-x4", "fashion-28"} <= set(TRAINED)
+    assert {path.stem for path in catalog.SHIPPED.glob("*.onnx")} == set(TRAINED)
+    assert {path.suffix for path in catalog.SHIPPED.iterdir()} <= {".onnx", ".safetensors"}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_card_says_what_one_must_know(name):
+    card = read_card(catalog.SHIPPED / f"{name}.onnx")
+    twin = read_card(catalog.SHIPPED / f"{name}.safetensors")
+    assert card == twin
+    assert card.name == name
+    assert card.data and card.licence and card.recipe and card.steps and card.minutes and card.parameters
+    if card.task == SUPER_RESOLUTION:
+        assert {"Set5", "Set14", "validation"} <= set(card.metrics)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_runtimes_agree(name):
+    pytest.importorskip("onnxruntime")
+    models = [runtimes.load(name, runtime, "f32", 1) for runtime in ("openvino", "onnx", "pytorch")]
+    card = models[0].card
+    random = np.random.default_rng(1)
+    if card.task == SUPER_RESOLUTION:
+        inputs = [random.random((1, card.in_channels, 19, 27), np.float32)]
+    else:
+        inputs = [random.standard_normal((3, *card.latent_shape), np.float32)]
+        inputs += [np.array([0, 1, 1])] if card.labels else []
+    first, *others = [model(*inputs) for model in models]
+    assert all(np.abs(first - other).max() < 1e-4 for other in others)
+
+
+@pytest.mark.parametrize("name", UPSCALERS)
+@pytest.mark.parametrize(("height", "width", "tile"), [(61, 83, 17), (90, 47, 32)])
+def test_tiles_do_not_show(name, height, width, tile):
+    upscaler = load(name, threads=1)
+    image = picture(height, width)
+    assert np.array_equal(upscaler(image, tile=tile), upscaler(image, tile=0))
+
+
+@pytest.mark.parametrize("name", UPSCALERS)
+def test_a_flat_picture_stays_flat(name):
+    """What a network adds of its own to a picture without any detail must not be seen."""
+    flat = np.full((24, 31, 3), (200, 90, 30), np.uint8)
+    drift = np.abs(load(name, threads=1)(flat).astype(int) - flat[0, 0])
+    assert drift[8:-8, 8:-8].max() <= 2
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_an_image_does_not_depend_on_the_count(name):
+    generator = load(name, threads=1)
+    few, many = (generator.arrays(n, seed=7, label=0 if generator.card.labels else None) for n in (3, 21))
+    assert np.array_equal(few, many[:3])
+    assert len({image.tobytes() for image in many}) == 21
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_weights_can_be_trained_further(name):
+    network, _ = weights.load(catalog.SHIPPED / f"{name}.safetensors")
+    assert all(parameter.requires_grad for parameter in network.parameters())
