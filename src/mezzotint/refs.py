@@ -25,7 +25,9 @@ def resolve(reference: str, folder: str) -> Any:
         raise UsageError(f"mezzotint.{folder} has no module '{module_name}'; it has {', '.join(modules(folder))}")
     module = importlib.import_module(f"mezzotint.{folder}.{module_name}")
     if name not in public(module):
-        raise UsageError(f"mezzotint.{folder}.{module_name} has no '{name}'; it has {', '.join(public(module))}")
+        raise UsageError(
+            f"mezzotint.{folder}.{module_name} has no '{name}'; it has {', '.join(public(module)) or 'none'}"
+        )
     return getattr(module, name)
 
 

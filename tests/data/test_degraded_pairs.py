@@ -81,7 +81,7 @@ def test_a_recipe_chooses_how_pairs_are_made():
 @pytest.mark.parametrize(
     ("recipe", "override", "message"),
     [
-        ("photo-x4", "degradation.nosie=[[1,2],[1,2]]", "degradation.nosie: Extra"),
+        ("photo-x4", "degradation.nosie=[[1,2],[1,2]]", "degradation.nosie: there is no such key"),
         ("photo-x4", "degradation.noise=[[2,1],[1,2]]", "degradation: noise"),
         ("photo-x4", "degradation.noise=3", "degradation.noise: "),
         ("photo-x4", "degradation.name=degradations.blur", "degradation.name: "),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mezzotint.data.sources import Source, open_source
-from mezzotint.errors import InputError, UsageError
+from mezzotint.errors import InputError, LimitError
 
 # More broken files than this are a broken data set, not a few accidents.
 _TOLERATED = 0.05
@@ -74,11 +74,27 @@ class ImageSet:
             larger: np.ndarray = np.empty(size, np.uint8)
         else:
             # The file has no name: it vanishes with the process, however that ends.
-            with tempfile.TemporaryFile() as file:
-                os.ftruncate(file.fileno(), size)
-                larger = np.memmap(file, np.uint8, "r+", shape=(size,))
+            try:
+                with tempfile.TemporaryFile() as file:
+                    _reserve(file.fileno(), size)
+                    larger = np.memmap(file, np.uint8, "r+", shape=(size,))
+            except OSError as error:
+                raise LimitError(
+                    f"{size:,} bytes of images fit neither into memory nor into {tempfile.gettempdir()} "
+                    f"({error.strerror or error}); set TMPDIR to a larger disk"
+                ) from error
         larger[: self._used] = self.buffer[: self._used]
         self.buffer = larger
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Make a file `size` bytes long. Where the system can, the disk space is taken now: a mapped file that runs out of it
+    later kills the process without a word.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
 
 
 def load_images(
@@ -92,17 +108,18 @@ def load_images(
 ) -> ImageSet:
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
-    `prepare` may crop or resize each H W C image, or return None to leave it out. Broken files are skipped and named in
-    `skipped`. `limit_bytes`: what may be held in memory, by default half of what is free. `most`: decode only so many of
-    each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than 5 % are broken.
+    `prepare` may crop or resize each H W C image, or return None to leave it out as too small. Such images and broken ones
+    are named in `skipped`. There are labels if all sources have the same classes. `limit_bytes`: what may be held in memory,
+    by default half of what is free. `most`: decode only so many of each source, spread evenly over it. Raises `InputError`
+    when nothing usable is left or more than 5 % are broken, and `LimitError` when the disk is too small for the rest.
     """
     images = ImageSet(_free_memory() // 2 if limit_bytes is None else limit_bytes)
-    for path in paths:
-        source = open_source(path)
-        labels = source.labels
-        if labels is not None and images.classes and images.classes != source.classes:
-            raise UsageError(f"{path} has other classes than the data before it")
-        images.classes = source.classes if labels is not None else images.classes
+    sources, too_small = [open_source(path) for path in paths], 0
+    # Folders may be sorted for other reasons than classes: labels count where all sources mean the same by them.
+    labelled = all(source.labels is not None and source.classes == sources[0].classes for source in sources)
+    images.classes = sources[0].classes if labelled else []
+    for source in sources:
+        labels = source.labels if labelled else None
 
         def load(index: int, source: Source = source) -> np.ndarray | str | None:
             try:
@@ -118,11 +135,14 @@ def load_images(
                     name = source.names[index]
                     if isinstance(image, np.ndarray):
                         images.append(image, name, labels[index] if labels is not None else 0)
-                    else:
-                        images.skipped.append(image or f"{name}: too small for this recipe")
-    broken, total = len(images.skipped), len(images.skipped) + len(images)
-    if not len(images) or broken > _TOLERATED * total + 1:
-        raise InputError(f"{broken} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}")
+                        continue
+                    too_small += image is None
+                    images.skipped.append(image or f"{name} is too small for this recipe")
+    total = len(images.skipped) + len(images)
+    if not len(images) or len(images.skipped) - too_small > _TOLERATED * total + 1:
+        raise InputError(
+            f"{len(images.skipped)} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}"
+        )
     return images
 
 

@@ -4,19 +4,18 @@ hidden; every mistake is reported at once, with its path, before any work.
 
 from __future__ import annotations
 
-import inspect
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from mezzotint.card import GENERATION, SUPER_RESOLUTION
-from mezzotint.errors import InputError, MezzotintError, UsageError
-from mezzotint.refs import resolve
+from mezzotint.errors import InputError, UsageError
+from mezzotint.recipes import checks
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+Share = Annotated[float, Field(ge=0, lt=1)]
 FOLDER = Path(__file__).parent
 
 
@@ -38,7 +37,7 @@ class Optimizer(BaseModel):
     model_config = _STRICT
     name: Literal["Adam", "AdamW"] = "AdamW"
     learning_rate: PositiveFloat
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Share, Share] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
     eps: PositiveFloat = 1e-8
 
@@ -48,7 +47,7 @@ class Data(BaseModel):
 
     model_config = _STRICT
     batch: PositiveInt
-    patch: PositiveInt | None = None
+    patch: Annotated[int, Field(ge=3)] | None = None  # validation needs more than its border
     size: tuple[PositiveInt, PositiveInt] | None = None  # height, width
     channels: Literal[1, 3] = 3
     class_names: tuple[str, ...] = ()  # of a labelled set, in the order of their numbers
@@ -73,12 +72,15 @@ class Recipe(BaseModel):
     optimizer: dict[Literal["generator", "discriminator"], Optimizer]
     schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
     warmup: int = Field(0, ge=0)  # steps over which the rate rises from 0
-    ema: float = Field(0.999, ge=0, lt=1)
+    ema: Share = 0.999
     clip: float = Field(0.0, ge=0)  # largest gradient norm, 0 for no clipping
     precision: Literal["auto", "f32", "bf16"] = "auto"
     validations: PositiveInt = 20  # how often in the whole run the averaged generator is looked at
     log_every: PositiveInt = 100
     checkpoint_seconds: float = Field(60.0, ge=0)
+
+
+_KEYS = {"": Recipe.model_fields, "data": Data.model_fields, "optimizer": Optimizer.model_fields}
 
 
 def names() -> list[str]:
@@ -98,102 +100,38 @@ def text(name_or_path: str | Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read recipe {path}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise InputError(f"cannot read recipe {path}: {why}") from error
 
 
-def read(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read, override (`"optimizer.generator.learning_rate=3e-4"`) and check a recipe. Raises `UsageError`, `InputError`."""
-    try:
-        facts = tomllib.loads(text(name_or_path))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"recipe {name_or_path} is not valid TOML: {error}") from error
+def read(recipe: str | Path | Recipe, overrides: Iterable[str] = ()) -> Recipe:
+    """Read (by name, from a file, or take a value), override and check a recipe; overrides look as in TOML, such as
+    `"optimizer.generator.learning_rate=3e-4"`. Raises `UsageError`, `InputError`.
+    """
+    if isinstance(recipe, Recipe):
+        facts, source = recipe.model_dump(exclude_unset=True), "the recipe"
+    else:
+        source = str(recipe)
+        try:
+            facts = tomllib.loads(text(recipe))
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"recipe {source} is not valid TOML: {error}") from error
     for override in overrides:
         _override(facts, override)
-    return check(facts, str(name_or_path))
+    return check(facts, source)
 
 
 def check(facts: dict[str, Any], source: str = "recipe") -> Recipe:
     """Turn plain values into a `Recipe`; one `UsageError` lists every mistake with its path."""
     mistakes: list[str] = []
-    recipe = None
     try:
         recipe = Recipe.model_validate(facts)
     except ValidationError as error:
-        mistakes += _readable(error, "")
-    for part, folder, given in (
-        ("generator", "models", ()),
-        ("discriminator", "models", ()),
-        ("method", "training", ("networks", "optimizers")),
-        ("degradation", "data", ()),
-    ):
-        component = facts.get(part)
-        if isinstance(component, dict) and isinstance(component.get("name"), str):
-            mistakes += _check_component(part, component, folder, given)
-    if recipe is not None:
-        mistakes += _check_sense(recipe)
+        mistakes += checks.readable(error, _KEYS)
+    mistakes += checks.mistakes(facts)
     if mistakes:
         raise UsageError(f"{source} has {len(mistakes)} mistake(s): {'; '.join(mistakes)}")
-    assert recipe is not None
     return recipe
-
-
-def _check_component(part: str, component: dict[str, Any], folder: str, given: tuple[str, ...]) -> list[str]:
-    try:
-        target = resolve(component["name"], folder)
-    except MezzotintError as error:
-        return [f"{part}.name: {error}"]
-    arguments = {key: value for key, value in component.items() if key != "name"}
-    try:
-        _arguments_model(target, given).model_validate(arguments)
-        if folder == "data":
-            # Made of plain values, so it costs nothing to let it check its own ranges now.
-            target(**arguments)
-    except ValidationError as error:
-        return _readable(error, f"{part}.")
-    except MezzotintError as error:
-        return [f"{part}: {error}"]
-    return []
-
-
-def _arguments_model(target: Any, given: tuple[str, ...]) -> type[BaseModel]:
-    """The constructor's signature as a model, so that unknown, missing and ill-typed arguments are found like any other."""
-    hints = get_type_hints(target.__init__)
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(target).parameters.items():
-        if name not in given:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
-    return create_model(target.__name__, __config__=ConfigDict(extra="forbid"), **fields)
-
-
-def _check_sense(recipe: Recipe) -> list[str]:
-    """Mistakes that only show between keys."""
-    mistakes = []
-    if recipe.steps is None and recipe.minutes is None:
-        mistakes.append("steps: give steps or minutes, or both")
-    if recipe.task == SUPER_RESOLUTION and recipe.data.patch is None:
-        mistakes.append("data.patch: super-resolution needs a patch size")
-    if recipe.task != SUPER_RESOLUTION and recipe.degradation is not None:
-        mistakes.append("degradation: only super-resolution has one")
-    if recipe.task == GENERATION and recipe.data.size is None:
-        mistakes.append("data.size: generation needs an image size, [height, width]")
-    wanted = {"generator"} | ({"discriminator"} if recipe.discriminator else set())
-    if set(recipe.optimizer) != wanted:
-        mistakes.append(
-            f"optimizer: needs exactly {', '.join(sorted(wanted))}, has {', '.join(sorted(recipe.optimizer))}"
-        )
-    for kind in ("losses", "game", "penalties"):
-        value = recipe.method.arguments.get(kind, {})
-        for name in [value] if isinstance(value, str) else value:
-            try:
-                resolve(name, "losses")
-            except MezzotintError as error:
-                mistakes.append(f"method.{kind}: {error}")
-    return mistakes
-
-
-def _readable(error: ValidationError, prefix: str) -> list[str]:
-    return [f"{prefix}{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()]
 
 
 def _override(facts: dict[str, Any], override: str) -> None:
@@ -204,9 +142,22 @@ def _override(facts: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value  # an unquoted string, the usual thing to type on a command line
-    *parents, last = path.strip().split(".")
+    *parents, last = _keys(path.strip(), override)
     for parent in parents:
         facts = facts.setdefault(parent, {})
         if not isinstance(facts, dict):
             raise UsageError(f"'{override}': {parent} is a value, not a table")
     facts[last] = parsed
+
+
+def _keys(path: str, override: str) -> list[str]:
+    """The keys of a dotted path by TOML's rules: `method.losses."pixel.l1"` has three."""
+    try:
+        table = tomllib.loads(f"{path} = 0")
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{override}' is not an override of the form key=value") from error
+    keys = []
+    while isinstance(table, dict):
+        ((key, table),) = table.items()
+        keys.append(key)
+    return keys

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mezzotint.card import GENERATION
 from mezzotint.refs import resolve
 
 __all__ = ["GAN"]
@@ -23,6 +24,9 @@ class GAN:
     (both together: Huang et al. 2024). They are computed on the first `penalty_share` of the batch, at least 16 images: as
     cheap as a lazy penalty, without its periodic kicks and without a step count.
     """
+
+    task = GENERATION
+    trains = ("generator", "discriminator")
 
     def __init__(
         self,

@@ -31,8 +31,13 @@ _TOLERATED_SKIPS = 10
 
 
 class Method(Protocol):
-    """How networks are updated in one step. `update(name, loss)` steps optimizer `name` on `loss`, safely."""
+    """How networks are updated in one step. `update(name, loss)` steps optimizer `name` on `loss`, safely.
 
+    Its class names the `task` it is for and, in `trains`, the networks that a recipe must bring.
+    """
+
+    task: str
+    trains: tuple[str, ...]
     generator: nn.Module
     networks: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]

@@ -19,21 +19,25 @@ from mezzotint.metrics.fidelity import psnr_y
 from mezzotint.recipes.model import Recipe
 from mezzotint.training.loop import Observer
 
-# More validation images than this buy no better choice for their time; crops keep the sheets readable.
-_IMAGES, _SHEET_ROWS, _CROP = 16, 4, 192
+# More validation images than this, or larger ones, buy no better choice for their time and memory; crops keep the sheets
+# readable.
+_IMAGES, _LARGEST, _SHEET_ROWS, _CROP = 16, 1024, 4, 192
+# dB: an image without any error, such as a plain white one, must not outweigh all others.
+_PERFECT = 100.0
 
 
 def super_resolution(
     samples: Path, images: ImageSet, scale: int, device: torch.device, degrade: Degradation | None = None
 ) -> Observer:
-    """PSNR-Y over at most 16 images in the papers' protocol, and a sheet of crops: bicubic, ours, original.
+    """PSNR-Y over at most 16 images (of large ones the middle) in the papers' protocol, and a sheet of crops: bicubic, ours,
+    original.
 
     With `degrade` the low-resolution images are made by it, the same ones every time.
     """
     chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int))
     originals = []
     for index in chosen:
-        hr = images[int(index)]
+        hr = _middle(images[int(index)], _LARGEST)
         originals.append(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
     if degrade is None:
         reduced = [imresize(hr, 1 / scale) for hr in originals]
@@ -49,10 +53,11 @@ def super_resolution(
             y = network(x)[0].permute(1, 2, 0).float().cpu().numpy()
             enlarged.append(np.clip(np.floor(y * 255 + 0.5), 0, 255).astype(np.uint8))
         network.train()
-        score = float(np.mean([psnr_y(sr, hr, scale) for sr, hr in zip(enlarged, originals, strict=True)]))
+        scores = [min(_PERFECT, psnr_y(sr, hr, scale)) for sr, hr in zip(enlarged, originals, strict=True)]
+        score = float(np.mean(scores))
         rows = []
         for lr, sr, hr in list(zip(reduced, enlarged, originals, strict=True))[:_SHEET_ROWS]:
-            rows += [_middle(picture) for picture in (imresize(lr, scale), sr, hr)]
+            rows += [_middle(picture, _CROP) for picture in (imresize(lr, scale), sr, hr)]
         _save(samples / f"{step:08d}.png", contact_sheet(np.stack(_same_size(rows)), columns=3))
         return {"psnr_y": round(score, 4)}, score
 
@@ -85,9 +90,9 @@ def latent_shape(generator: nn.Module) -> tuple[int, ...]:
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
-def _middle(image: np.ndarray) -> np.ndarray:
+def _middle(image: np.ndarray, side: int) -> np.ndarray:
     height, width = image.shape[:2]
-    rows, columns = min(_CROP, height), min(_CROP, width)
+    rows, columns = min(side, height), min(side, width)
     top, left = (height - rows) // 2, (width - columns) // 2
     return image[top : top + rows, left : left + columns]
 

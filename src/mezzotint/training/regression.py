@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.refs import resolve
 
 __all__ = ["Regression"]
@@ -14,6 +15,9 @@ __all__ = ["Regression"]
 
 class Regression:
     """A training method: minimises a weighted sum of pixel losses, such as {"pixel.l1": 1.0}."""
+
+    task = SUPER_RESOLUTION
+    trains = ("generator",)
 
     def __init__(
         self, networks: dict[str, nn.Module], optimizers: dict[str, torch.optim.Optimizer], losses: dict[str, float]

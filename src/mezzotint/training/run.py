@@ -29,7 +29,7 @@ from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.data.batches import DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import large_enough
-from mezzotint.errors import InputError, InterruptedRun, UsageError
+from mezzotint.errors import InputError, InterruptedRun, MezzotintError, UsageError
 from mezzotint.files import make_folder, write_bytes
 from mezzotint.hardware import free_threads
 from mezzotint.recipes import model as recipes
@@ -62,8 +62,7 @@ def train(
     `resume` goes on from the run's checkpoint, or starts when there is none. Raises `UsageError`, `InputError`,
     `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes else [])])
+    recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes is not None else [])])
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     folder = Path(out)
     before = _earlier(folder, recipe, resume)
@@ -71,6 +70,8 @@ def train(
     device = choose_device()
     torch.manual_seed(recipe.seed)
     method, card = build(recipe, device)
+    if recipe.start is not None and not (folder / CHECKPOINT).exists():
+        _start_from(method.generator, recipe.start)
     batches, observe, images = _data(recipe, paths, validation, folder, device)
     _check_classes(recipe, images)
     resume = _open_folder(folder, recipe, paths, images, before)
@@ -85,9 +86,9 @@ def train(
         raise InterruptedRun(f"stopped at step {state.step}, state saved; add --resume to go on", received[0])
     card = card.replace(
         name=folder.resolve().name,
-        labels=recipe.data.class_names or (tuple(images.classes) if card.labels else ()),
+        labels=(recipe.data.class_names or tuple(images.classes)) if card.labels else (),
         steps=state.step,
-        data=f"{len(images)} images of {', '.join(Path(path).name for path in paths)}",
+        data=f"{len(images)} images of {', '.join(Path(path).absolute().name for path in paths)}",
         recipe=recipe.model_dump(mode="json", exclude_defaults=True),
         metrics={"validation": {"psnr_y": round(state.score, 4)}} if state.score is not None else {},
     )
@@ -99,9 +100,7 @@ def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
     parts = {"generator": recipe.generator}
     if recipe.discriminator is not None:
         parts["discriminator"] = recipe.discriminator
-    networks = {name: _network(part).to(device) for name, part in parts.items()}
-    if recipe.start is not None:
-        _start_from(networks["generator"], recipe.start)
+    networks = {name: _network(name, part).to(device) for name, part in parts.items()}
     optimizers = {}
     for name, settings in recipe.optimizer.items():
         kind = torch.optim.AdamW if settings.name == "AdamW" else torch.optim.Adam
@@ -112,8 +111,11 @@ def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
     return method, _card(recipe, networks["generator"])
 
 
-def _network(part: Component) -> nn.Module:
-    network: nn.Module = resolve(part.name, "models")(**part.arguments)
+def _network(name: str, part: Component) -> nn.Module:
+    try:
+        network: nn.Module = resolve(part.name, "models")(**part.arguments)
+    except (MezzotintError, TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise UsageError(f"the recipe's {name} cannot be built: {' '.join(str(error).split())[:300]}") from error
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
@@ -128,7 +130,8 @@ def _start_from(generator: nn.Module, source: str) -> None:
     try:
         generator.load_state_dict(start.state_dict())
     except RuntimeError as error:
-        raise UsageError(f"the weights of {source} do not fit the recipe's generator: {error}") from error
+        why = " ".join(str(error).split())[:300]
+        raise UsageError(f"the weights of {source} do not fit the recipe's generator: {why}") from error
 
 
 def _card(recipe: Recipe, generator: Any) -> Card:
@@ -158,6 +161,8 @@ def _data(
     scale = feed.scale_of(recipe)
     if validation is not None:
         held_out = load_images([validation], channels=recipe.data.channels, prepare=large_enough(16 * scale))
+    elif len(images) == 1:
+        raise InputError(f"{images.names[0]} is the only usable image; give more, or others with --validation")
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
     observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
@@ -166,7 +171,14 @@ def _data(
 
 def _check_classes(recipe: Recipe, images: ImageSet) -> None:
     wanted = recipe.generator.arguments.get("num_classes", 0)
-    if wanted and wanted != len(images.classes):
+    if not wanted:
+        return
+    if not images.classes:
+        raise InputError(
+            f"the recipe's generator has {wanted} classes and the data no labels: expected a sub-folder for each class, the "
+            "same in all of the data, or an IDX file of labels beside that of the images"
+        )
+    if wanted != len(images.classes):
         raise UsageError(
             f"the recipe's generator has {wanted} classes, the data {len(images.classes)}; "
             f"set generator.num_classes and discriminator.num_classes to {len(images.classes)}"
@@ -178,10 +190,19 @@ def _check_classes(recipe: Recipe, images: ImageSet) -> None:
 def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
     """The record of the run that `folder` holds, if it may be resumed by `recipe`; None for a new one."""
     record = folder / RECORD
-    if not record.exists():
+    there = [
+        name for name in (RECORD, CHECKPOINT, LOG, "weights.safetensors", "weights.onnx") if (folder / name).exists()
+    ]
+    if there and not resume:
+        raise UsageError(
+            f"{folder} already holds a run ({there[0]}); add --resume to go on with it, or choose another folder"
+        )
+    if there and RECORD not in there:
+        raise InputError(
+            f"{folder} holds {there[0]} but no {RECORD}; it cannot be resumed safely, choose another folder"
+        )
+    if not there:
         return None
-    if not resume:
-        raise UsageError(f"{folder} already holds a run; add --resume to go on with it, or choose another folder")
     try:
         before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
         trained = before["recipe"]
@@ -207,14 +228,11 @@ def _open_folder(
     make_folder(folder / "samples")
     facts = {
         "recipe": recipe.model_dump(mode="json"), "data": [str(path) for path in paths],
-        "images": len(images), "images_sha256": named,
+        "images": len(images), "images_sha256": named, "left_out": images.skipped,
         "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
     }  # fmt: skip
     write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())
-    if not (folder / CHECKPOINT).exists():
-        (folder / LOG).unlink(missing_ok=True)
-        return False
-    return before is not None
+    return before is not None and (folder / CHECKPOINT).exists()
 
 
 @contextlib.contextmanager

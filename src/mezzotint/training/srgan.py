@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.refs import resolve
 
 __all__ = ["SRGAN"]
@@ -23,6 +24,9 @@ class SRGAN:
     `losses`: pixel losses and their weights; `adversarial`: weight of the game (the paper: 1e-3); `penalties`:
     functions of `losses.regularization` on patches, and their weights.
     """
+
+    task = SUPER_RESOLUTION
+    trains = ("generator", "discriminator")
 
     def __init__(
         self,

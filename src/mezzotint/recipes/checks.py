@@ -1,0 +1,190 @@
+"""Mistakes in a recipe that the types of its keys do not show: components that do not exist or do not fit each other.
+
+Works on plain values as they were read, so that these mistakes are found beside those of the types. What is missing or of
+the wrong type is left to the types.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from mezzotint.card import GENERATION, SUPER_RESOLUTION
+from mezzotint.errors import MezzotintError
+from mezzotint.refs import modules, public, resolve
+
+# Where the references of a recipe point, what its objects have that others lack, and arguments that training gives.
+_COMPONENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "generator": ("models", "forward", ()),
+    "discriminator": ("models", "forward", ()),
+    "method": ("training", "step", ("networks", "optimizers")),
+    "degradation": ("data", "__call__", ()),
+}
+# Which modules of `losses` an argument of a method may refer to; None: all but those of the others.
+_LOSSES = {"losses": None, "game": "adversarial", "penalties": "regularization"}
+
+
+def mistakes(facts: dict[str, Any]) -> list[str]:
+    """One line for each mistake, beginning with its path."""
+    found: list[str] = []
+    targets, arguments = {}, {}
+    for part in _COMPONENTS:
+        component = facts.get(part)
+        if isinstance(component, dict) and isinstance(component.get("name"), str):
+            try:
+                targets[part] = _target(part, component["name"])
+                arguments[part] = _arguments(part, targets[part], component)
+            except _Mistakes as error:
+                found += error.lines
+    return [*found, *_budget(facts), *_references(facts), *_parts(facts, targets), *_agreement(facts, arguments)]
+
+
+def readable(error: ValidationError, known: Mapping[str, Iterable[str]], prefix: str = "") -> list[str]:
+    """Pydantic's findings as lines `path: what is wrong`; `known` are the keys of each table, "" for the outermost."""
+    lines = []
+    for item in error.errors():
+        path = [str(key) for key in item["loc"]]
+        message = item["msg"]
+        if item["type"] == "extra_forbidden":
+            message = f"there is no such key; there are {', '.join(known[path[0] if len(path) > 1 else ''])}"
+        lines.append(f"{prefix}{'.'.join(path)}: {message}")
+    return lines
+
+
+class _Mistakes(Exception):
+    """What is wrong with one component."""
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__(*lines)
+        self.lines = lines
+
+
+def _target(part: str, name: str) -> Any:
+    """The class that a component refers to."""
+    folder, mark, _ = _COMPONENTS[part]
+    try:
+        target = resolve(name, folder)
+    except MezzotintError as error:
+        raise _Mistakes(f"{part}.name: {error}") from error
+    if not inspect.isclass(target) or not hasattr(target, mark):
+        raise _Mistakes(f"{part}.name: {name} is no {part}; there are {', '.join(_choices(folder, mark))}")
+    return target
+
+
+def _arguments(part: str, target: Any, component: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that the constructor of `target` will get, defaults included, checked against its signature."""
+    given = {key: value for key, value in component.items() if key != "name"}
+    hints = get_type_hints(target.__init__)
+    fields: dict[str, Any] = {
+        key: (hints.get(key, Any), ... if parameter.default is parameter.empty else parameter.default)
+        for key, parameter in inspect.signature(target).parameters.items()
+        if key not in _COMPONENTS[part][2]
+    }
+    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model: type[BaseModel] = create_model(target.__name__, __config__=strict, **fields)
+    try:
+        # They are handed on as they stand, so nothing may be converted; but TOML has lists for tuples, as JSON has.
+        arguments = model.model_validate_json(json.dumps(given, default=str)).model_dump()
+        if part == "degradation":
+            # Made of plain values, so it costs nothing to let it check its own ranges now.
+            target(**given)
+    except ValidationError as error:
+        raise _Mistakes(*readable(error, {"": fields}, f"{part}.")) from error
+    except MezzotintError as error:
+        raise _Mistakes(f"{part}: {error}") from error
+    return arguments
+
+
+def _choices(folder: str, mark: str) -> Iterator[str]:
+    for name in modules(folder):
+        module = importlib.import_module(f"mezzotint.{folder}.{name}")
+        for key in public(module):
+            value = getattr(module, key)
+            if inspect.isclass(value) and hasattr(value, mark):
+                yield f"{name}.{key}"
+
+
+def _budget(facts: dict[str, Any]) -> Iterator[str]:
+    """How long, and how large."""
+    if facts.get("steps") is None and facts.get("minutes") is None:
+        yield "steps: give steps or minutes, or both"
+    data, task = facts.get("data"), facts.get("task")
+    if isinstance(data, dict) and task == SUPER_RESOLUTION and data.get("patch") is None:
+        yield "data.patch: super-resolution needs a patch size"
+    if isinstance(data, dict) and task == GENERATION and data.get("size") is None:
+        yield "data.size: generation needs an image size, [height, width]"
+
+
+def _references(facts: dict[str, Any]) -> Iterator[str]:
+    """Losses, game and penalties of the method."""
+    method = _table(facts, "method")
+    for kind, wanted in _LOSSES.items():
+        value = method.get(kind, {})
+        if kind == "losses" and kind in method and not value:
+            yield 'method.losses: needs at least one, such as { "pixel.l1" = 1.0 }'
+        for name in [value] if isinstance(value, str) else value if isinstance(value, dict) else []:
+            try:
+                resolve(name, "losses")
+            except MezzotintError as error:
+                yield f"method.{kind}: {error}"
+                continue
+            module = name.partition(".")[0]
+            if module != wanted and (wanted or module in _LOSSES.values()):
+                yield f"method.{kind}: {name} does not belong here; see mezzotint.losses.{wanted or 'pixel'}"
+
+
+def _parts(facts: dict[str, Any], targets: dict[str, Any]) -> Iterator[str]:
+    """The networks, optimizers and task that the method is for."""
+    task, there = facts.get("task"), [part for part in ("generator", "discriminator") if facts.get(part) is not None]
+    if "method" in targets:
+        method, name = targets["method"], facts["method"]["name"]
+        if task in (SUPER_RESOLUTION, GENERATION) and method.task != task:
+            yield f"method.name: {name} is for {method.task}, the task is {task}"
+        for part in ("generator", "discriminator"):
+            if part in method.trains and part not in facts:
+                yield f"{part}: {name} needs one"
+            if part not in method.trains and part in there:
+                yield f"{part}: {name} trains none"
+    if "generator" in targets:
+        mark = "scale" if task == SUPER_RESOLUTION else "out_channels"
+        if task in (SUPER_RESOLUTION, GENERATION) and mark not in inspect.signature(targets["generator"]).parameters:
+            yield f"generator.name: {facts['generator']['name']} is no network for {task}"
+    if task == GENERATION and facts.get("degradation") is not None:
+        yield "degradation: only super-resolution has one"
+    optimizers = facts.get("optimizer")
+    if isinstance(optimizers, dict) and set(optimizers) != set(there):
+        yield f"optimizer: needs exactly {', '.join(there) or 'generator'}, has {', '.join(sorted(optimizers)) or 'none'}"
+
+
+def _agreement(facts: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Sizes, channels and classes that are given in several places."""
+    data = _table(facts, "data")
+    generator, channels, size = arguments.get("generator", {}), data.get("channels", 3), data.get("size")
+    if facts.get("task") == SUPER_RESOLUTION:
+        pairs = [("generator", "in_channels", "data.channels", channels)]
+        patch, scale = data.get("patch"), generator.get("scale")
+        size = [patch * scale] * 2 if isinstance(patch, int) and isinstance(scale, int) else None
+    else:
+        pairs = [("generator", "out_channels", "data.channels", channels), ("generator", "size", "data.size", size)]
+        if "num_classes" in generator:
+            pairs.append(("discriminator", "num_classes", "generator.num_classes", generator["num_classes"]))
+    side = "data.patch" if facts.get("task") == SUPER_RESOLUTION else "data.size"
+    pairs += [("discriminator", "in_channels", "data.channels", channels), ("discriminator", "size", side, size)]
+    for part, key, other, wanted in pairs:
+        has = arguments.get(part, {}).get(key)
+        if has is not None and wanted is not None and _plain(has) != _plain(wanted):
+            yield f"{part}.{key}: is {_plain(has)}, but {other} asks for {_plain(wanted)}"
+
+
+def _table(facts: dict[str, Any], key: str) -> dict[str, Any]:
+    value = facts.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, (tuple, list)) else value
