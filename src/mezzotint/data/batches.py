@@ -115,7 +115,7 @@ class Images:
             raise InputError("images of different sizes cannot form a batch")
         self.images, self.size, self.seed, self.flip = images, batch, seed, flip
         self.labels = torch.tensor(images.labels)
-        self._epoch = -1
+        self._epoch = (-1, -1)  # epoch and rank whose order is at hand
         self._order: np.ndarray = np.empty(0, np.int64)
 
     def batch(self, step: int, rank: int = 0) -> Batch:
@@ -131,11 +131,9 @@ class Images:
 
     def _at(self, place: int, rank: int) -> int:
         epoch, offset = divmod(place, len(self.images))
-        if epoch != self._epoch:
-            self._epoch, self._order = (
-                epoch,
-                np.random.default_rng([self.seed, epoch, rank, 1]).permutation(len(self.images)),
-            )
+        if self._epoch != (epoch, rank):
+            self._epoch = (epoch, rank)
+            self._order = np.random.default_rng([self.seed, epoch, rank, 1]).permutation(len(self.images))
         return int(self._order[offset])
 
 
