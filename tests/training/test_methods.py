@@ -1,0 +1,182 @@
+"""One step of each method, and which gradients reach which network in it."""
+
+import math
+
+import pytest
+import torch
+
+from mezzotint.losses import adversarial, pixel, regularization
+from mezzotint.models import dcgan, srgan_discriminator
+from mezzotint.models.compact import Compact
+from mezzotint.training.gan import GAN
+from mezzotint.training.regression import Regression
+from mezzotint.training.srgan import SRGAN
+
+
+class Recorder:
+    """In place of the loop's `update`: keeps the gradient of each loss for every network, and steps nothing."""
+
+    def __init__(self, method, spoil=None):
+        self.method, self.spoil, self.losses, self.gradients = method, spoil, {}, {}
+
+    def __call__(self, name, loss):
+        if name == self.spoil:
+            raise FloatingPointError
+        for network in self.method.networks.values():
+            network.zero_grad()
+        loss.backward()
+        self.losses[name] = float(loss.detach())
+        self.gradients[name] = {
+            part: [None if p.grad is None else p.grad.clone() for p in network.parameters()]
+            for part, network in self.method.networks.items()
+        }
+
+
+def reached(gradients):
+    return [gradient is not None and bool(gradient.abs().sum() > 0) for gradient in gradients]
+
+
+def optimizers(networks):
+    return {name: torch.optim.SGD(network.parameters(), 0.1) for name, network in networks.items()}
+
+
+def gan(**options):
+    torch.manual_seed(0)
+    networks = {
+        "generator": dcgan.Generator(size=(8, 8), channels=4, latent_dim=4),
+        "discriminator": dcgan.Discriminator(size=(8, 8), channels=4, batch_norm=False),
+    }
+    batch = {"real": torch.randn(32, 1, 8, 8).clamp(-1, 1), "labels": torch.zeros(32, dtype=torch.int64)}
+    return GAN(networks, optimizers(networks), **options), batch
+
+
+def srgan(**options):
+    torch.manual_seed(0)
+    networks = {
+        "generator": Compact(scale=2, channels=4, num_blocks=1),
+        "discriminator": srgan_discriminator.SRGANDiscriminator(channels=2, batch_norm=False),
+    }
+    hr = torch.rand(2, 3, 16, 16)
+    batch = {"hr": hr, "lr": torch.nn.functional.avg_pool2d(hr, 2)}
+    return SRGAN(networks, optimizers(networks), **{"losses": {"pixel.l1": 1.0}, **options}), batch
+
+
+def test_regression_minimises_the_weighted_sum_of_its_losses():
+    network = Compact(scale=2, channels=4, num_blocks=1)
+    method = Regression({"generator": network}, {}, {"pixel.l1": 2.0, "pixel.mse": 0.5})
+    batch = {"lr": torch.rand(1, 3, 5, 6), "hr": torch.rand(1, 3, 10, 12)}
+    record = Recorder(method)
+    scalars = method.step(batch, record)
+    sr = network(batch["lr"])
+    expected = 2 * pixel.l1(sr, batch["hr"]) + 0.5 * pixel.mse(sr, batch["hr"])
+    assert record.losses["generator"] == pytest.approx(float(expected), rel=1e-6)
+    assert scalars.keys() == {"pixel.l1", "pixel.mse"} and all(reached(record.gradients["generator"]["generator"]))
+
+
+@pytest.mark.parametrize("make", [gan, srgan])
+def test_each_update_reaches_its_own_network_alone(make):
+    method, batch = make()
+    record = Recorder(method)
+    method.step(batch, record)
+    assert list(record.gradients) == ["discriminator", "generator"]
+    for name, gradients in record.gradients.items():
+        other = "generator" if name == "discriminator" else "discriminator"
+        assert any(reached(gradients[name])) and not any(reached(gradients[other])), name
+
+
+def test_the_generator_gets_the_gradient_of_its_half_of_the_game():
+    method, batch = gan(game="adversarial.hinge")
+    record = Recorder(method)
+    torch.manual_seed(5)
+    scalars = method.step(batch, record)
+    torch.manual_seed(5)
+    torch.randn(32, 4)  # the noise of the discriminator's step
+    fake = method.generator(torch.randn(32, 4))
+    loss = adversarial.hinge.generator(torch.zeros(32), method.discriminator(fake))
+    expected = torch.autograd.grad(loss, list(method.generator.parameters()))
+    for gradient, wanted in zip(record.gradients["generator"]["generator"], expected, strict=True):
+        assert torch.allclose(gradient, wanted, atol=1e-6)
+    assert float(scalars["generator"].detach()) == pytest.approx(float(loss.detach()), rel=1e-5)
+
+
+def test_srgan_adds_the_weighted_game_to_the_pixel_losses():
+    plain, batch = srgan(adversarial=0.0)
+    weighted, _ = srgan(adversarial=0.3)
+    records = []
+    for method in (plain, weighted):
+        records.append(Recorder(method))
+        scalars = method.step(batch, records[-1])
+    difference = records[1].losses["generator"] - records[0].losses["generator"]
+    assert difference == pytest.approx(0.3 * float(scalars["adversarial"].detach()), rel=1e-4)
+    pairs = zip(*(record.gradients["generator"]["generator"] for record in records), strict=True)
+    assert any(not torch.allclose(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("make", [gan, srgan])
+def test_penalties_add_their_weight_to_the_discriminators_loss(make):
+    without, batch = make()
+    with_penalty, _ = make(penalties={"regularization.r1": 10.0, "regularization.r2": 5.0})
+    records = []
+    for method in (without, with_penalty):
+        torch.manual_seed(7)
+        records.append(Recorder(method))
+        scalars = method.step(batch, records[-1])
+    penalty = 10 * scalars["regularization.r1"] + 5 * scalars["regularization.r2"]
+    assert float(penalty.detach()) > 0
+    difference = records[1].losses["discriminator"] - records[0].losses["discriminator"]
+    assert difference == pytest.approx(float(penalty.detach()), rel=1e-3, abs=1e-6)
+    pairs = zip(*(record.gradients["discriminator"]["discriminator"] for record in records), strict=True)
+    assert any(a is not None and not torch.allclose(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize(("share", "images"), [(1.0, 32), (0.75, 24), (0.1, 16)])
+def test_a_share_of_the_batch_of_at_least_sixteen_pays_the_penalty(share, images, monkeypatch):
+    seen = []
+
+    def counted(discriminator, real, fake, labels):
+        seen.append((len(real), len(fake), len(labels)))
+        return real.new_zeros(())
+
+    monkeypatch.setattr(regularization, "r1", counted)
+    method, batch = gan(penalties={"regularization.r1": 1.0}, penalty_share=share)
+    method.step(batch, Recorder(method))
+    assert seen == [(images, images, images)]
+
+
+@pytest.mark.parametrize("make", [gan, srgan])
+@pytest.mark.parametrize("spoilt", ["discriminator", "generator"])
+def test_the_step_after_one_that_broke_off_trains_both_again(make, spoilt):
+    """The loop breaks a step off where a loss is not finite; the discriminator is frozen then in the second half."""
+    method, batch = make()
+    with pytest.raises(FloatingPointError):
+        method.step(batch, Recorder(method, spoil=spoilt))
+    record = Recorder(method)
+    method.step(batch, record)
+    assert any(reached(record.gradients["discriminator"]["discriminator"]))
+    assert any(reached(record.gradients["generator"]["generator"]))
+
+
+def test_the_discriminator_of_srgan_sees_images_from_minus_one_to_one():
+    method, batch = srgan()
+    seen = []
+    method.discriminator.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    method.step(batch, Recorder(method))
+    real = batch["hr"] * 2 - 1
+    assert any(torch.allclose(images, real) for images in seen)
+
+
+def test_a_conditional_gan_hands_labels_to_both_networks():
+    torch.manual_seed(0)
+    networks = {
+        "generator": dcgan.Generator(size=(8, 8), channels=4, latent_dim=4, num_classes=3),
+        "discriminator": dcgan.Discriminator(size=(8, 8), channels=4, num_classes=3, batch_norm=False),
+    }
+    method = GAN(networks, optimizers(networks))
+    batch = {"real": torch.randn(6, 1, 8, 8), "labels": torch.tensor([0, 2] * 3)}
+    record = Recorder(method)
+    scalars = method.step(batch, record)
+    assert all(math.isfinite(float(value.detach())) for value in scalars.values())
+    for name, network in networks.items():
+        index = [key for key, _ in network.named_parameters()].index("embedding.weight")
+        rows = record.gradients[name][name][index].abs().sum(1)
+        assert rows[0] > 0 and rows[1] == 0 and rows[2] > 0, name
