@@ -32,6 +32,7 @@ def generate(
     seed: int = typer.Option(0, help="The same seed gives the same images, whatever -n."),
     label: str | None = typer.Option(None, help="Name or number of a class; 'all' goes through them in turn."),
     truncation: float | None = typer.Option(None, help="Draw noise beyond this anew: more typical, less varied."),
+    upscale: float | None = typer.Option(None, help="Enlarge the images this many times by super-resolution."),
     columns: int | None = typer.Option(None, help="Width of the sheet, in images.", min=1),
     output: str | None = typer.Option(
         None, "-o", "--output", help="Sheet (.png, ...), folder/, or .npz with arrays. [default: MODEL-SEED.png]"
@@ -62,7 +63,11 @@ def generate(
         generator = Generator(runtimes.load(model, runtime, precision, threads))
         labels = generator.labels(n, label)
         batches = _with_progress(generator.batches(n, seed, label, truncation), n, as_json)
-        metadata = Metadata().stamped(GENERATED, generator.facts(seed))
+        facts = generator.facts(seed)
+        if upscale is not None:
+            batches, enlarged_by = _enlarged(batches, upscale, runtime, precision, threads)
+            facts |= enlarged_by
+        metadata = Metadata().stamped(GENERATED, facts)
         if kind == "folder":
             for index, path in enumerate(_write_folder(target, batches, metadata, overwrite)):
                 if as_json:
@@ -81,8 +86,8 @@ def generate(
         return
     if kind != "folder":
         print(json.dumps({"output": output, "n": n}))
-    facts = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
-    print(json.dumps({"summary": True, **facts, "seconds": seconds}))
+    settings = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
+    print(json.dumps({"summary": True, **settings, "upscale": upscale, "seconds": seconds}))
 
 
 def _kind(output: str) -> str:
@@ -107,6 +112,23 @@ def _check(files: list[Path], overwrite: bool) -> None:
         if not overwrite and file.exists():
             raise UsageError(f"{file} exists; use --overwrite to replace it")
     make_folder(files[0].parent)
+
+
+def _enlarged(
+    batches: Iterable[np.ndarray], scale: float, runtime: str, precision: str, threads: int | None
+) -> tuple[Iterable[np.ndarray], dict[str, str]]:
+    """The same images, enlarged by the best model for `scale`, and what to note about that."""
+    import numpy as np
+
+    from mezzotint import runtimes
+    from mezzotint.pipelines.upscale import Upscaler, best_model
+
+    name, note = best_model(scale)
+    if note:
+        print(f"mezzotint: {note}", file=sys.stderr)
+    upscaler = Upscaler(runtimes.load(name, runtime, precision, threads))
+    enlarged = (np.stack([upscaler(image, scale) for image in batch]) for batch in batches)
+    return enlarged, {"Upscaler": name, "Scale": f"{scale:g}"}
 
 
 def _name(index: int) -> str:
