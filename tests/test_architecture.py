@@ -40,6 +40,7 @@ LAYERS = {
     "runtimes.pytorch": CORE | {"models.weights"},
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
     "export": CORE | {"models.weights", "runtimes"},
+    "advisor": CORE | {"image", "runtimes", "pipelines"},
     "evaluation": CORE | {"data", "image", "metrics", "runtimes", "pipelines"},
     "evaluation.features": ERRORS | {"metrics", "models.features", "tensors"},
     # The door.
@@ -65,6 +66,7 @@ OUTSIDE = {
     "runtimes.pytorch": {"numpy", "torch"},
     "pipelines": {"numpy", "PIL"},
     "export": {"numpy", "torch", "onnx", "onnxscript"},
+    "advisor": {"numpy"},
     "evaluation": {"numpy"},
     "evaluation.features": {"numpy", "torch", "safetensors"},
     "cli": {"numpy", "PIL", "rich", "typer"},

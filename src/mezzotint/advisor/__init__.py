@@ -1,0 +1,1 @@
+"""What models cost on this machine, measured and never guessed."""
