@@ -37,13 +37,14 @@ def evaluate(
     runtime: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    ensemble: bool = False,
     on_result: Callable[[Result | Failure], None] | None = None,
 ) -> Report:
     """Measure a super-resolution model, given by name, run folder, file, or loaded.
 
     `data` is a folder or zip of high-resolution images, or one with the sub-folders `HR` and `LR`. `protocol` chooses
-    the headline PSNR, "y" or "rgb"; the report has both. `on_result` is called after each image. Images that cannot be
-    evaluated are listed in the report's `failures`.
+    the headline PSNR, "y" or "rgb"; the report has both. `ensemble` asks a model given by name eight times. `on_result`
+    is called after each image. Images that cannot be evaluated are listed in the report's `failures`.
 
     Raises `UsageError` (protocol, unknown model, a model that generates), `InputError` (no data, or not one usable
     image), `ModelError` (a damaged file, an output of the wrong size), `QualityError` (an output that is not finite).
@@ -56,7 +57,9 @@ def evaluate(
         raise UsageError(f"{card.name} generates images; evaluate_generator measures that")
     source = open_source(data)
     pairs = find_pairs(source, card.scale)
-    network = runtimes.load(model, runtime, precision, threads) if isinstance(model, str | Path) else model
+    network = model
+    if isinstance(network, str | Path):
+        network = runtimes.load(network, runtime, precision, threads, ensemble=ensemble)
     report = Report(str(model) if named else card.name, str(data), card.scale, protocol)
     # Runtimes allocate and choose kernels at their first call, which is not the image's time.
     network(np.zeros((1, card.in_channels, 32, 32), np.float32))

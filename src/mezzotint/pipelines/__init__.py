@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
 
 
 def load(
-    name_or_path: str | Path, runtime: str = "auto", precision: str = "auto", threads: int | None = None
+    name_or_path: str | Path,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    *,
+    ensemble: bool = False,
 ) -> Upscaler | Generator:
     """Load a model by name, run folder or file, ready to be called; what it is stands on its `.card`.
 
@@ -21,7 +27,8 @@ def load(
     """
     from mezzotint import runtimes
 
-    model = runtimes.load(name_or_path, runtime, precision, threads)
+    loaded = partial(runtimes.load, name_or_path, runtime, threads=threads, ensemble=ensemble)
+    model = loaded(precision=precision)
     if model.card.task == GENERATION:
         from mezzotint.pipelines.generate import Generator
 
@@ -29,5 +36,5 @@ def load(
     from mezzotint.pipelines.upscale import Upscaler
 
     # Less exact arithmetic can overflow where float32 does not.
-    exact = None if model.precision == "f32" else lambda: runtimes.load(name_or_path, runtime, "f32", threads)
+    exact = None if model.precision == "f32" else partial(loaded, precision="f32")
     return Upscaler(model, exact=exact)

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from mezzotint import catalog
-from mezzotint.card import Card, read_card
+from mezzotint.card import SUPER_RESOLUTION, Card, read_card
 from mezzotint.errors import UsageError
 
 RUNTIMES = ("openvino", "onnx", "pytorch")
@@ -31,9 +31,17 @@ class Model(Protocol):
     def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
 
 
-def load(name_or_path: str | Path, runtime: str = "auto", precision: str = "auto", threads: int | None = None) -> Model:
+def load(
+    name_or_path: str | Path,
+    runtime: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    *,
+    ensemble: bool = False,
+) -> Model:
     """Load a model by name, run folder or file. `runtime="auto"` is OpenVINO; `precision="auto"` is the fastest one that
-    is safe on this machine, f32 exact float32; `threads=None` all that the process may use.
+    is safe on this machine, f32 exact float32; `threads=None` all that the process may use; `ensemble` asks a
+    super-resolution model eight times, turned and mirrored, and takes the mean.
 
     Raises `UsageError` (unknown name, runtime, precision or a missing extra), `InputError`, `ModelError`.
     """
@@ -41,6 +49,12 @@ def load(name_or_path: str | Path, runtime: str = "auto", precision: str = "auto
         raise UsageError(f"unknown runtime '{runtime}'; choose auto, {', '.join(RUNTIMES)}")
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision '{precision}'; choose {', '.join(PRECISIONS)}")
+    if ensemble:
+        if catalog.card(name_or_path).task != SUPER_RESOLUTION:
+            raise UsageError(f"{name_or_path} generates images; an ensemble is for super-resolution")
+        from mezzotint.runtimes.ensemble import Ensemble
+
+        return Ensemble(load(name_or_path, runtime, precision, threads))
     if runtime == "auto":
         runtime = "openvino"
     path = catalog.find(name_or_path, catalog.TRAINED if runtime == "pytorch" else catalog.DEPLOYED)
