@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Listed with its own name so that pip never replaces the CPU build by a larger one.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test test-all check bench clean
+.PHONY: demo test check bench clean
 
 demo: .venv/demo
 	.venv/bin/mezzotint upscale examples/photos/*.png -o out/upscaled --overwrite
@@ -13,16 +13,13 @@ demo: .venv/demo
 test: .venv/dev
 	.venv/bin/pytest -n 2 -m "not slow and not browser and not gpu"
 
-test-all: .venv/dev
-	.venv/bin/pytest -n 2 -m "not browser and not gpu"
-
 check: .venv/dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 bench: .venv/dev
-	.venv/bin/python benchmarks/measure_models.py
+	.venv/bin/mezzotint bench
 
 clean:
 	rm -rf .venv out
