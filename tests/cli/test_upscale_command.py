@@ -237,3 +237,21 @@ def test_signals_end_in_good_order(tmp_path, number, code):
     assert len(done) <= len(found) <= len(done) + 1
     for name in found:
         Image.open(out / name).load()
+
+
+def test_shards_do_every_picture_once(tmp_path, capsys):
+    for index in range(7):
+        picture(tmp_path / "in" / f"{index}.png")
+    made = []
+    for share in (1, 2, 3):
+        assert run(tmp_path / "in", "-m", "bicubic-x2", "-o", tmp_path / str(share), "--shard", f"{share}/3") == 0
+        made += [path.name for path in (tmp_path / str(share)).iterdir()]
+    assert sorted(made) == [f"{index}.png" for index in range(7)]
+    for wrong in ("0/3", "4/3", "2", "a/b"):
+        assert run(tmp_path / "in", "-m", "bicubic-x2", "-o", tmp_path / "x", "--shard", wrong) == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_share_may_be_empty(tmp_path):
+    assert run(picture(tmp_path / "a.png"), "-m", "bicubic-x2", "-o", tmp_path / "b.png", "--shard", "2/2") == 0
+    assert not (tmp_path / "b.png").exists()

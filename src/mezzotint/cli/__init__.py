@@ -59,7 +59,13 @@ def main(arguments: list[str] | None = None) -> None:
     except MezzotintError as error:
         _fail(error, str(error), error.exit_code, debug)
     except ModuleNotFoundError as error:
-        extra = {"torch": "train", "safetensors": "train", "onnx": "train", "onnxscript": "train", "onnxruntime": "onnx"}
+        extra = {
+            "torch": "train",
+            "safetensors": "train",
+            "onnx": "train",
+            "onnxscript": "train",
+            "onnxruntime": "onnx",
+        }
         package = (error.name or "").partition(".")[0]
         if package not in extra:
             raise

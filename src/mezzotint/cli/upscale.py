@@ -39,6 +39,9 @@ def upscale(
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that exist."),
     skip_existing: bool = typer.Option(False, "--skip-existing", help="Leave out inputs whose result exists."),
     recursive: bool = typer.Option(False, "--recursive", help="Go into sub-folders; their structure is kept."),
+    shard: str | None = typer.Option(
+        None, metavar="I/N", help="Do only the I-th of N shares, so that N machines do all between them."
+    ),
     frames: str | None = typer.Option(None, help="'first' takes the first picture of an animation."),
     strip: bool = typer.Option(False, "--strip", help="Leave out EXIF, XMP and the note of how the picture was made."),
     max_pixels: int = typer.Option(100_000_000, help="Largest input, in pixels.", min=1),
@@ -72,8 +75,10 @@ def upscale(
         raise UsageError(f"the scale must be between 1 and 16, not {scale:g}")
 
     jobs = plan(inputs, output, format_name, f"_x{scale:g}", recursive=recursive)
+    jobs = jobs[_share(shard)]
     skipped = [job for job in jobs if skip_existing and job.target.exists()]
-    jobs = [job for job in jobs if job not in skipped]
+    left_out = set(skipped)
+    jobs = [job for job in jobs if job not in left_out]
     check_targets(jobs, overwrite=overwrite)
 
     record = _Record(card.name, scale, len(jobs), as_json)
@@ -96,6 +101,16 @@ def upscale(
         finally:
             record.finish(report)
     record.end()
+
+
+def _share(shard: str | None) -> slice:
+    """Every n-th job from the i-th on, for "I/N": shares of nearly equal length, whatever the order of sizes."""
+    if shard is None:
+        return slice(None)
+    number, slash, count = shard.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--shard takes I/N with I from 1 to N, such as 2/5, not '{shard}'")
+    return slice(int(number) - 1, None, int(count))
 
 
 def _one(
