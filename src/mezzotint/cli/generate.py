@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
-import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 ARRAYS = ".npz"
 # With more classes than this, a sheet does not get one column for each.
 _MOST_COLUMNS = 16
-# Fewer images than this are done before a progress bar would be read.
-_MANY = 500
 
 
 def generate(
@@ -44,32 +40,30 @@ def generate(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object per file, and a summary."),
 ) -> None:
     """Make images from noise: a sheet of them, a folder, or arrays. Pictures carry the note that a model made them."""
-    from mezzotint import catalog, runtimes
-    from mezzotint.card import GENERATION
+    from mezzotint import runtimes
+    from mezzotint.cli._images import check_free, enlarged, generator_card, numbered, with_progress, write_folder
     from mezzotint.cli._signals import interruptible
     from mezzotint.image.metadata import GENERATED, Metadata
     from mezzotint.pipelines.generate import ALL, Generator
 
-    card = catalog.card(model)
-    if card.task != GENERATION:
-        raise UsageError(f"{card.name} is a {card.task} model and cannot generate; see `mezzotint models`")
+    card = generator_card(model)
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.png"
     target, kind = Path(output), _kind(output)
-    _check([target / _name(index) for index in range(n)] if kind == "folder" else [target], overwrite)
+    check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
     start = time.perf_counter()
     with interruptible("every file that is there is complete"):
         generator = Generator(runtimes.load(model, runtime, precision, threads))
         labels = generator.labels(n, label)
-        batches = _with_progress(generator.batches(n, seed, label, truncation), n, as_json)
+        batches = with_progress(generator.batches(n, seed, label, truncation), n, as_json)
         facts = generator.facts(seed)
         if upscale is not None:
-            batches, enlarged_by = _enlarged(batches, upscale, runtime, precision, threads)
+            batches, enlarged_by = enlarged(batches, upscale, runtime, precision, threads)
             facts |= enlarged_by
         metadata = Metadata().stamped(GENERATED, facts)
         if kind == "folder":
-            for index, path in enumerate(_write_folder(target, batches, metadata, overwrite)):
+            for index, path in enumerate(write_folder(target, batches, metadata, overwrite)):
                 if as_json:
                     print(json.dumps({"output": str(path), "index": index, "label": int(labels[index])}), flush=True)
         elif kind == "arrays":
@@ -104,49 +98,6 @@ def _kind(output: str) -> str:
     raise UsageError(f"{output}: expected a picture ({', '.join(SUFFIXES)}), {ARRAYS}, or a folder, with / at its end")
 
 
-def _check(files: list[Path], overwrite: bool) -> None:
-    """Refuse before any work what could not be written after it, and make the folder."""
-    from mezzotint.files import make_folder
-
-    for file in files:
-        if not overwrite and file.exists():
-            raise UsageError(f"{file} exists; use --overwrite to replace it")
-    make_folder(files[0].parent)
-
-
-def _enlarged(
-    batches: Iterable[np.ndarray], scale: float, runtime: str, precision: str, threads: int | None
-) -> tuple[Iterable[np.ndarray], dict[str, str]]:
-    """The same images, enlarged by the best model for `scale`, and what to note about that."""
-    import numpy as np
-
-    from mezzotint import runtimes
-    from mezzotint.pipelines.upscale import Upscaler, best_model
-
-    name, note = best_model(scale)
-    if note:
-        print(f"mezzotint: {note}", file=sys.stderr)
-    upscaler = Upscaler(runtimes.load(name, runtime, precision, threads))
-    enlarged = (np.stack([upscaler(image, scale) for image in batch]) for batch in batches)
-    return enlarged, {"Upscaler": name, "Scale": f"{scale:g}"}
-
-
-def _name(index: int) -> str:
-    return f"{index:06d}.png"
-
-
-def _write_folder(folder: Path, batches: Iterable[np.ndarray], metadata: Metadata, overwrite: bool) -> Iterator[Path]:
-    """One PNG for each image, as it is made; the number of images is bounded by the disk and not by memory."""
-    from mezzotint.image.io import write
-    from mezzotint.image.picture import Picture
-
-    images = (image for batch in batches for image in batch)
-    for index, image in enumerate(images):
-        path = folder / _name(index)
-        write(Picture(image, metadata=metadata), path, overwrite=overwrite)
-        yield path
-
-
 def _write_arrays(target: Path, batches: Iterable[np.ndarray], labels: np.ndarray, overwrite: bool) -> None:
     """`images` N H W C uint8 and `labels` N int64; uncompressed, so that equal images give equal bytes everywhere."""
     import numpy as np
@@ -174,15 +125,3 @@ def _write_sheet(
 
     sheet = contact_sheet(np.concatenate(list(batches)), columns, captions=captions)
     write(Picture(sheet, metadata=metadata), target, overwrite=overwrite)
-
-
-def _with_progress(batches: Iterator[np.ndarray], n: int, quiet: bool) -> Iterable[np.ndarray]:
-    """A progress bar on stderr, for a person who waits."""
-    if quiet or n < _MANY or not sys.stderr.isatty():
-        return batches
-    from rich.console import Console
-    from rich.progress import track
-
-    from mezzotint.pipelines.generate import BATCH
-
-    return track(batches, "generate", math.ceil(n / BATCH), console=Console(stderr=True), transient=True)

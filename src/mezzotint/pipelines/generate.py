@@ -78,11 +78,24 @@ class Generator:
         are not finite.
         """
         labels = self.labels(n, label)
-        if not 0 <= seed < 2**64:
-            raise UsageError(f"a seed lies between 0 and 2^64 - 1, not {seed}")
-        if truncation is not None and not truncation >= _LEAST_TRUNCATION:
-            raise UsageError(f"truncation must be at least {_LEAST_TRUNCATION}, not {truncation}")
+        check_noise(seed, truncation)
         return self._batches(labels, seed, truncation)
+
+    def render(self, z: np.ndarray, labels: np.ndarray, what: str = "the noise given") -> np.ndarray:
+        """The images of at most 16 z, B latent_dim float32, of the classes `labels` B int64: B H W C uint8.
+
+        `labels` as `labels()` gives them. The network still runs on a full batch. Raises `QualityError`, with `what` in
+        its message, for images that are not finite.
+        """
+        full = np.zeros((BATCH, *self.card.latent_shape), np.float32)
+        full[: len(z)] = z
+        inputs = (full, np.resize(labels, BATCH)) if self.card.labels else (full,)
+        images = self.model(*inputs)[: len(z)]
+        if not np.isfinite(images).all():
+            raise QualityError(f"{self.card.name} gave values that are not finite ({what})")
+        # -1..1 -> 0..255, rounded half up.
+        pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
     def labels(self, n: int, label: int | str | None = None) -> np.ndarray:
         """The class of each of `n` images, N int64; -1 throughout if the model knows none. Raises `UsageError`."""
@@ -121,18 +134,9 @@ class Generator:
     def _batches(self, labels: np.ndarray, seed: int, truncation: float | None) -> Iterator[np.ndarray]:
         for start in range(0, len(labels), BATCH):
             wanted = labels[start : start + BATCH]
-            z = np.zeros((BATCH, *self.card.latent_shape), np.float32)
-            for place in range(len(wanted)):
-                z[place] = _noise(seed, start + place, self.card.latent_shape, truncation)
-            inputs = (z, np.resize(wanted, BATCH)) if self.card.labels else (z,)
-            images = self.model(*inputs)[: len(wanted)]
-            if not np.isfinite(images).all():
-                raise QualityError(
-                    f"{self.card.name} gave values that are not finite (seed {seed}, from image {start})"
-                )
-            # -1..1 -> 0..255, rounded half up.
-            pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
-            yield np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+            numbers = range(start, start + len(wanted))
+            z = np.stack([noise(seed, number, self.card.latent_shape, truncation) for number in numbers])
+            yield self.render(z, wanted, f"seed {seed}, from image {start}")
 
 
 def generate(
@@ -154,8 +158,16 @@ def generate(
     return Generator(runtimes.load(model, runtime, precision, threads))(n, seed, label, truncation)
 
 
-def _noise(seed: int, index: int, shape: tuple[int, ...], truncation: float | None) -> np.ndarray:
-    """The z of image `index`: standard normal float32, no value beyond `truncation`."""
+def check_noise(seed: int, truncation: float | None) -> None:
+    """Refuse a seed or a truncation that `noise` cannot work with. Raises `UsageError`."""
+    if not 0 <= seed < 2**64:
+        raise UsageError(f"a seed lies between 0 and 2^64 - 1, not {seed}")
+    if truncation is not None and not truncation >= _LEAST_TRUNCATION:
+        raise UsageError(f"truncation must be at least {_LEAST_TRUNCATION}, not {truncation}")
+
+
+def noise(seed: int, index: int, shape: tuple[int, ...], truncation: float | None = None) -> np.ndarray:
+    """The z of image `index` of a seed: standard normal float32 of `shape`, no value beyond `truncation`."""
     random = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
     z = random.standard_normal(shape, np.float32)
     if truncation is not None:

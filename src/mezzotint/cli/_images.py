@@ -1,0 +1,87 @@
+"""What the commands that make images share: refusals before any work, enlarging, numbered files, progress."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mezzotint.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mezzotint.card import Card
+    from mezzotint.image.metadata import Metadata
+
+# Fewer images than this are done before a progress bar would be read.
+_MANY = 500
+
+
+def generator_card(model: str) -> Card:
+    """The card of a model, before it is loaded. Raises `UsageError` for one that does not generate."""
+    from mezzotint import catalog
+    from mezzotint.card import GENERATION
+
+    card = catalog.card(model)
+    if card.task != GENERATION:
+        raise UsageError(f"{card.name} is a {card.task} model and cannot generate; see `mezzotint models`")
+    return card
+
+
+def check_free(files: list[Path], overwrite: bool) -> None:
+    """Refuse before any work what could not be written after it, and make the folder."""
+    from mezzotint.files import make_folder
+
+    for file in files:
+        if not overwrite and file.exists():
+            raise UsageError(f"{file} exists; use --overwrite to replace it")
+    make_folder(files[0].parent)
+
+
+def enlarged(
+    batches: Iterable[np.ndarray], scale: float, runtime: str, precision: str, threads: int | None
+) -> tuple[Iterable[np.ndarray], dict[str, str]]:
+    """The same images, enlarged by the best model for `scale`, and what to note about that."""
+    import numpy as np
+
+    from mezzotint import runtimes
+    from mezzotint.pipelines.upscale import Upscaler, best_model
+
+    name, note = best_model(scale)
+    if note:
+        print(f"mezzotint: {note}", file=sys.stderr)
+    upscaler = Upscaler(runtimes.load(name, runtime, precision, threads))
+    larger = (np.stack([upscaler(image, scale) for image in batch]) for batch in batches)
+    return larger, {"Upscaler": name, "Scale": f"{scale:g}"}
+
+
+def numbered(index: int) -> str:
+    """The name of image `index` in a folder."""
+    return f"{index:06d}.png"
+
+
+def write_folder(folder: Path, batches: Iterable[np.ndarray], metadata: Metadata, overwrite: bool) -> Iterator[Path]:
+    """One PNG for each image, as it is made; the number of images is bounded by the disk and not by memory."""
+    from mezzotint.image.io import write
+    from mezzotint.image.picture import Picture
+
+    images = (image for batch in batches for image in batch)
+    for index, image in enumerate(images):
+        path = folder / numbered(index)
+        write(Picture(image, metadata=metadata), path, overwrite=overwrite)
+        yield path
+
+
+def with_progress(batches: Iterator[np.ndarray], n: int, quiet: bool) -> Iterable[np.ndarray]:
+    """A progress bar on stderr, for a person who waits."""
+    if quiet or n < _MANY or not sys.stderr.isatty():
+        return batches
+    from rich.console import Console
+    from rich.progress import track
+
+    from mezzotint.pipelines.generate import BATCH
+
+    return track(batches, "generate", math.ceil(n / BATCH), console=Console(stderr=True), transient=True)
