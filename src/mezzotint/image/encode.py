@@ -88,7 +88,7 @@ def _options(picture: Picture, image: Any, format_name: str, quality: int | None
         for kind, body in picture.metadata.png_colour:
             info.add(kind, body)
         if xmp := options.pop("xmp", None):
-            info.add(b"iTXt", _xmp_text(xmp))
+            info.add(b"iTXt", xmp_text(xmp))
         return {**options, "pnginfo": info}
     if format_name == "TIFF":
         from PIL import Image, features
@@ -125,10 +125,10 @@ def _png_chunks(picture: Picture) -> list[tuple[bytes, bytes]]:
     if metadata.exif:
         found.append((b"eXIf", metadata.exif))
     if metadata.xmp:
-        found.append((b"iTXt", _xmp_text(metadata.xmp)))
+        found.append((b"iTXt", xmp_text(metadata.xmp)))
     return found
 
 
-def _xmp_text(xmp: bytes) -> bytes:
+def xmp_text(xmp: bytes) -> bytes:
     """The body of PNG's iTXt chunk for XMP: keyword, uncompressed, no language, no translated keyword."""
     return b"XML:com.adobe.xmp\0\0\0\0\0" + xmp
