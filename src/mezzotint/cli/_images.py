@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,16 @@ def generator_card(model: str) -> Card:
     if card.task != GENERATION:
         raise UsageError(f"{card.name} is a {card.task} model and cannot generate; see `mezzotint models`")
     return card
+
+
+def kind_of(output: str, kinds: Mapping[str, str]) -> str:
+    """What the name of an output asks for: `kinds` by its suffix, else "folder". Raises `UsageError`."""
+    suffix = Path(output).suffix.lower()
+    if output.endswith("/") or not suffix or Path(output).is_dir():
+        return "folder"
+    if suffix not in kinds:
+        raise UsageError(f"{output}: expected one of {', '.join(kinds)}, or a folder, with / at its end")
+    return kinds[suffix]
 
 
 def check_free(files: list[Path], overwrite: bool) -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mezzotint.errors import UsageError
-
 if TYPE_CHECKING:
     import numpy as np
 
@@ -41,15 +39,25 @@ def generate(
 ) -> None:
     """Make images from noise: a sheet of them, a folder, or arrays. Pictures carry the note that a model made them."""
     from mezzotint import runtimes
-    from mezzotint.cli._images import check_free, enlarged, generator_card, numbered, with_progress, write_folder
+    from mezzotint.cli._images import (
+        check_free,
+        enlarged,
+        generator_card,
+        kind_of,
+        numbered,
+        with_progress,
+        write_folder,
+    )
     from mezzotint.cli._signals import interruptible
+    from mezzotint.image.formats import SUFFIXES
     from mezzotint.image.metadata import GENERATED, Metadata
     from mezzotint.pipelines.generate import ALL, Generator
 
     card = generator_card(model)
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.png"
-    target, kind = Path(output), _kind(output)
+    target = Path(output)
+    kind = kind_of(output, dict.fromkeys(SUFFIXES, "sheet") | {ARRAYS: "arrays"})
     check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
     start = time.perf_counter()
@@ -82,20 +90,6 @@ def generate(
         print(json.dumps({"output": output, "n": n}))
     settings = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
     print(json.dumps({"summary": True, **settings, "upscale": upscale, "seconds": seconds}))
-
-
-def _kind(output: str) -> str:
-    """What a name asks for: "sheet" or "arrays" by its suffix, else "folder"."""
-    from mezzotint.image.formats import SUFFIXES
-
-    suffix = Path(output).suffix.lower()
-    if output.endswith("/") or not suffix or Path(output).is_dir():
-        return "folder"
-    if suffix == ARRAYS:
-        return "arrays"
-    if suffix in SUFFIXES:
-        return "sheet"
-    raise UsageError(f"{output}: expected a picture ({', '.join(SUFFIXES)}), {ARRAYS}, or a folder, with / at its end")
 
 
 def _write_arrays(target: Path, batches: Iterable[np.ndarray], labels: np.ndarray, overwrite: bool) -> None:
