@@ -6,7 +6,10 @@ Images come as N H W C uint8. Needs torch. Everything runs in float32 and leaves
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from torch.nn import functional as F
 
 from mezzotint.errors import InputError, ModelError, UsageError, missing_extra
 from mezzotint.metrics.memorization import thumbnails
+from mezzotint.metrics.perceptual import PerceptualNetwork
 from mezzotint.models.features import SmallClassifier, SqueezeNet11
 from mezzotint.tensors import digest, read_header
 
@@ -26,6 +30,9 @@ _EVALUATION_BATCH = 32
 # Larger images are averaged down for the classifier.
 _LARGEST_SIDE = 64
 _PEAK_RATE = 4e-3
+# LPIPS reads SqueezeNet's `features` before these layers, where it has so many channels (lpips/pretrained_networks.py).
+_LPIPS_ENDS = (2, 5, 8, 10, 11, 12, 13)
+_LPIPS_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 
 
 def use_threads(threads: int | None) -> None:
@@ -40,6 +47,33 @@ def load_squeezenet(path: str | Path) -> tuple[SqueezeNet11, str]:
     The file may hold the classifier too, which is left out. Raises `InputError`, `ModelError` naming the difference, and
     `UsageError` if safetensors is missing.
     """
+    with torch.random.fork_rng(devices=[]):
+        network = SqueezeNet11()
+    shapes = {name: tuple(parameter.shape) for name, parameter in network.state_dict().items()}
+    state, sha256 = _read(path, shapes, "SqueezeNet 1.1")
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False), sha256
+
+
+def load_lpips_squeeze(squeezenet: str | Path, heads: str | Path) -> tuple[PerceptualNetwork, dict[str, Any]]:
+    """What `lpips_squeeze` needs, from SqueezeNet's file and the file of LPIPS v0.1's heads, both `.safetensors`.
+
+    The heads have the names of the authors' code, `lin0.model.1.weight` to `lin6.model.1.weight`, each 1 C 1 1. With it
+    the files' names and the SHA-256 of their tensors. Raises as `load_squeezenet`.
+    """
+    network, network_sha256 = load_squeezenet(squeezenet)
+    shapes = {f"lin{index}.model.1.weight": (1, channels, 1, 1) for index, channels in enumerate(_LPIPS_CHANNELS)}
+    state, heads_sha256 = _read(heads, shapes, "the heads of LPIPS v0.1 for SqueezeNet")
+    stages = [network.features[begin:end] for begin, end in pairwise((0, *_LPIPS_ENDS))]
+    facts = {
+        "squeezenet": {"file": Path(squeezenet).name, "sha256": network_sha256},
+        "heads": {"file": Path(heads).name, "sha256": heads_sha256},
+    }
+    return PerceptualNetwork(stages, [state[name].flatten() for name in shapes]), facts
+
+
+def _read(path: str | Path, shapes: Mapping[str, tuple[int, ...]], what: str) -> tuple[dict[str, torch.Tensor], str]:
+    """The tensors of `shapes` from a `.safetensors` file, as finite float32, and the SHA-256 of all it holds."""
     try:
         import safetensors
         import safetensors.torch
@@ -48,23 +82,21 @@ def load_squeezenet(path: str | Path) -> tuple[SqueezeNet11, str]:
 
     path = Path(path)
     _, tensors = read_header(path)
-    with torch.random.fork_rng(devices=[]):
-        network = SqueezeNet11()
-    for name, parameter in network.state_dict().items():
-        if name not in tensors or tensors[name].shape != tuple(parameter.shape):
-            shape = list(tensors[name].shape) if name in tensors else "missing"
-            raise ModelError(f"{path} does not hold SqueezeNet 1.1: '{name}' is {shape}, not {list(parameter.shape)}")
+    for name, shape in shapes.items():
+        if name not in tensors or tensors[name].shape != shape:
+            found = list(tensors[name].shape) if name in tensors else "missing"
+            raise ModelError(f"{path} does not hold {what}: '{name}' is {found}, not {list(shape)}")
     try:
         data = path.read_bytes()
-        state = safetensors.torch.load(data)
+        loaded = safetensors.torch.load(data)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path} is not a readable model file ({error})") from error
-    network.load_state_dict({name: state[name].float() for name in network.state_dict()})
-    if not all(tensor.isfinite().all() for tensor in network.state_dict().values()):
+    state = {name: loaded[name].float() for name in shapes}
+    if not all(tensor.isfinite().all() for tensor in state.values()):
         raise ModelError(f"{path} holds weights that are not finite")
-    return network.eval(), digest(data, tensors)
+    return state, digest(data, tensors)
 
 
 def train_classifier(

@@ -12,17 +12,24 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """One image. PSNR in dB, infinite when the model reproduced it exactly; `seconds` of the network alone."""
+    """One image. PSNR in dB, infinite when the model reproduced it exactly; `seconds` of the network alone;
+    `lpips_squeeze` only where it was asked for.
+    """
 
     name: str
     psnr_y: float
     psnr_rgb: float
     ssim_y: float
     seconds: float
+    lpips_squeeze: float | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Ready for JSON: an infinite PSNR, which JSON cannot hold, is null; what was not measured is absent."""
+        return _finite({key: value for key, value in dataclasses.asdict(self).items() if value is not None})
 
     def to_json(self) -> str:
-        """One line; an infinite PSNR, which JSON cannot hold, is null."""
-        return json.dumps(_finite(dataclasses.asdict(self)), ensure_ascii=False, allow_nan=False)
+        """The facts as one line."""
+        return json.dumps(self.facts(), ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Report:
     protocol: str  # which PSNR is the headline: "y" or "rgb"
     results: list[Result] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    lpips_files: dict[str, Any] = field(default_factory=dict)  # what LPIPS was computed with; empty: not computed
 
     @property
     def psnr_y(self) -> float:
@@ -74,12 +82,20 @@ class Report:
         return _mean(result.seconds for result in self.results)
 
     @property
+    def lpips_squeeze(self) -> float | None:
+        """Mean LPIPS v0.1 with SqueezeNet, on RGB and without a border cut; None where it was not asked for."""
+        if not self.lpips_files:
+            return None
+        return _mean(result.lpips_squeeze for result in self.results if result.lpips_squeeze is not None)
+
+    @property
     def infinite(self) -> int:
         """How many images were reproduced exactly and are therefore missing from the mean PSNR."""
         return sum(math.isinf(result.psnr_y) for result in self.results)
 
     def summary(self) -> dict[str, Any]:
         """The means and what they were measured on, ready for JSON."""
+        perceptual = {"lpips_squeeze": self.lpips_squeeze, "lpips_files": self.lpips_files} if self.lpips_files else {}
         return _finite(
             {
                 "summary": True,
@@ -94,13 +110,14 @@ class Report:
                 "psnr_rgb": self.psnr_rgb,
                 "ssim_y": self.ssim_y,
                 "seconds": self.seconds,
+                **perceptual,
             }
         )
 
     def to_json(self) -> str:
         """The whole report as one JSON document: the summary with `images` and `failures`."""
         facts = {
-            "images": [_finite(dataclasses.asdict(result)) for result in self.results],
+            "images": [result.facts() for result in self.results],
             "failures": [dataclasses.asdict(failure) for failure in self.failures],
         }
         return json.dumps({**self.summary(), **facts}, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
