@@ -13,8 +13,10 @@ from mezzotint.errors import UsageError
 
 if TYPE_CHECKING:
     from mezzotint.evaluation import Failure, GeneratorReport, Report, Result, Score
+    from mezzotint.evaluation.panel import Panel
 
 _ROW = "{:<32} {:>8} {:>8} {:>9}"
+_LPIPS = " {:>13}"
 _SCORE = "{:<24} {:>12} {:>12} {:>8}"
 
 
@@ -39,12 +41,23 @@ def evaluate(
     pictures: Path | None = typer.Option(
         None, help="Generation: write the likeliest copies beside their nearest real images to this picture."
     ),
+    lpips: Path | None = typer.Option(
+        None, help="Super-resolution: a .safetensors file of SqueezeNet 1.1, to add LPIPS v0.1 (RGB, no border cut)."
+    ),
+    lpips_heads: Path | None = typer.Option(
+        None, help="With --lpips: a .safetensors file of LPIPS v0.1's heads for SqueezeNet."
+    ),
+    panel: Path | None = typer.Option(
+        None,
+        help="Super-resolution: write crops beside bicubic and the original, where they differ most, as a picture.",
+    ),
+    against: str | None = typer.Option(None, help="With --panel: a second model of the same scale, shown beside."),
     ensemble: bool = typer.Option(False, "--ensemble", help="Super-resolution: the mean of eight passes, 8x the time."),
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
     precision: str = typer.Option("auto", help="auto, f32 or bf16."),
     threads: int | None = typer.Option(None, min=1, help="CPU threads; all by default."),
     output: Path | None = typer.Option(None, "--output", "-o", help="Write everything to this JSON file as well."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing --output or --pictures."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing --output, --pictures or --panel."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object per image or number and a last one for all."),
 ) -> None:
     """Measure a model. Super-resolution: PSNR and SSIM against high-resolution images, as papers report them. Generation:
@@ -56,35 +69,57 @@ def evaluate(
     from mezzotint import catalog, files
     from mezzotint.card import GENERATION
     from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.io import write
+    from mezzotint.image.picture import Picture
 
-    for path in (output, pictures):
+    for path in (output, pictures, panel):
         if path is not None and path.exists() and not overwrite:
             raise UsageError(f"{path} exists; use --overwrite to replace it")
-    if pictures is not None and pictures.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{pictures}: a picture's name ends with one of {', '.join(SUFFIXES)}")
+    for path in (pictures, panel):
+        if path is not None and path.suffix.lower() not in SUFFIXES:
+            raise UsageError(f"{path}: a picture's name ends with one of {', '.join(SUFFIXES)}")
     settings: dict[str, Any] = {"runtime": runtime, "precision": precision, "threads": threads}
     given = {"n": n, "seed": seed, "reference": reference, "features": features, "classifier_images": classifier_images}
     chosen = {name: value for name, value in given.items() if value is not None}
+    upscaling = {
+        "protocol": protocol if protocol != "y" else None,
+        "ensemble": ensemble or None,
+        "lpips": lpips,
+        "lpips_heads": lpips_heads,
+        "panel": panel,
+        "against": against,
+    }
     report: Report | GeneratorReport
+    collected: Panel | None = None
     if catalog.card(model).task == GENERATION:
-        if protocol != "y" or ensemble:
-            name = "ensemble" if ensemble else "protocol"
-            raise UsageError(f"--{name} is for super-resolution, and {model} generates images")
+        for name, value in upscaling.items():
+            if value is not None:
+                raise UsageError(f"--{name.replace('_', '-')} is for super-resolution, and {model} generates images")
         report = _generation(model, data, {**chosen, **settings}, pictures, overwrite, as_json)
         failures = 0
     else:
         if chosen or pictures:
             name = [*chosen, "pictures"][0].replace("_", "-")
             raise UsageError(f"{'-n' if name == 'n' else f'--{name}'} is for generators, and {model} is none")
-        report = _super_resolution(model, data, {"protocol": protocol, "ensemble": ensemble, **settings}, as_json)
+        if (lpips is None) != (lpips_heads is None):
+            raise UsageError("--lpips and --lpips-heads go together: SqueezeNet's file and that of the heads")
+        if against is not None and panel is None:
+            raise UsageError("--against needs --panel, the picture it is shown in")
+        settings |= {"protocol": protocol, "ensemble": ensemble}
+        if lpips is not None:
+            settings["lpips"] = (lpips, lpips_heads)
+        collected = _panel(model, against, settings) if panel is not None else None
+        report = _super_resolution(model, data, settings, collected, as_json)
         failures = len(report.failures)
     if output is not None:
         files.write_bytes(output, report.to_json().encode(), overwrite=overwrite)
+    if collected is not None and panel is not None:
+        write(Picture(collected.sheet()), panel, overwrite=overwrite)
     if failures:
         raise typer.Exit(1)
 
 
-def _super_resolution(model: str, data: Path, settings: dict[str, Any], as_json: bool) -> Report:
+def _super_resolution(model: str, data: Path, settings: dict[str, Any], panel: Panel | None, as_json: bool) -> Report:
     from mezzotint import evaluation
 
     protocol = settings["protocol"]
@@ -96,13 +131,32 @@ def _super_resolution(model: str, data: Path, settings: dict[str, Any], as_json:
             print(row.to_json(), flush=True)
         elif isinstance(row, evaluation.Result):
             psnr = row.psnr_y if protocol == "y" else row.psnr_rgb
-            print(_ROW.format(row.name, f"{psnr:.4f}", f"{row.ssim_y:.4f}", f"{row.seconds:.3f}"), flush=True)
+            print(_row(row.name, psnr, row.ssim_y, row.seconds, row.lpips_squeeze), flush=True)
 
     if not as_json:
-        print(_ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "seconds"))
-    report = evaluation.evaluate(model, data, on_result=show, **settings)
+        header = _ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "seconds")
+        print(header + (_LPIPS.format("LPIPS-squeeze") if "lpips" in settings else ""))
+    report = evaluation.evaluate(model, data, on_result=show, on_images=panel.add if panel else None, **settings)
     print(json.dumps(report.summary(), ensure_ascii=False) if as_json else _means(report))
     return report
+
+
+def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
+    """An empty panel, with the second model loaded as the first will be."""
+    from mezzotint import catalog, runtimes
+    from mezzotint.evaluation.panel import Panel
+
+    card = catalog.card(model)
+    other = None
+    if against is not None:
+        options = {name: settings[name] for name in ("runtime", "precision", "threads", "ensemble")}
+        other = runtimes.load(against, **options)
+    return Panel(card.name, card.scale or 1, other)
+
+
+def _row(name: str, psnr: float, ssim: float, seconds: float, lpips: float | None) -> str:
+    line = _ROW.format(name, f"{psnr:.4f}", f"{ssim:.4f}", f"{seconds:.3f}")
+    return line if lpips is None else line + _LPIPS.format(f"{lpips:.4f}")
 
 
 def _generation(
@@ -138,7 +192,7 @@ def _write_triptychs(report: GeneratorReport, path: Path, overwrite: bool) -> No
 
 
 def _means(report: Report) -> str:
-    lines = [_ROW.format("mean", f"{report.psnr:.4f}", f"{report.ssim_y:.4f}", f"{report.seconds:.3f}")]
+    lines = [_row("mean", report.psnr, report.ssim_y, report.seconds, report.lpips_squeeze)]
     if report.infinite:
         lines.append(
             f"{report.infinite} of {len(report.results)} reproduced exactly (PSNR inf) and not in the mean PSNR"
