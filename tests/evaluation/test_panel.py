@@ -109,6 +109,15 @@ def test_a_second_model_runs_on_the_pictures_shown_alone(sheets) -> None:
     assert (tiles[3] == 51).all()
 
 
+def test_captions_tell_two_runs_of_one_recipe_apart(sheets) -> None:
+    collected = Panel("a/long/way/to/runs/first", 2, against=Constant(0.5), against_name="runs/second")
+    lr = noise(0)
+    collected.add("a.png", lr, enlarged(lr), noise(1, 160, 180))
+    collected.sheet()
+    ((_, _, captions),) = sheets
+    assert captions[2].startswith("...way/to/runs/first ") and captions[3].startswith("runs/second ")
+
+
 def test_a_second_model_that_does_not_fit(tmp_path) -> None:
     with pytest.raises(UsageError, match="bicubic-x3 does not enlarge 2 times, as mine does"):
         Panel("mine", 2, against=runtimes.load("bicubic-x3"))

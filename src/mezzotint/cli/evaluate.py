@@ -146,12 +146,12 @@ def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
     from mezzotint import catalog, runtimes
     from mezzotint.evaluation.panel import Panel
 
-    card = catalog.card(model)
     other = None
     if against is not None:
         options = {name: settings[name] for name in ("runtime", "precision", "threads", "ensemble")}
         other = runtimes.load(against, **options)
-    return Panel(card.name, card.scale or 1, other)
+    # Not the names on the cards, which two runs of one recipe share.
+    return Panel(model, catalog.card(model).scale or 1, other, against)
 
 
 def _row(name: str, psnr: float, ssim: float, seconds: float, lpips: float | None) -> str:

@@ -45,13 +45,22 @@ class Panel:
     """Collects crops during an evaluation: `evaluate(..., on_images=panel.add)`, then `panel.sheet()`.
 
     `name` is the model's caption and `scale` its scale; `against` a second model of the same scale, which runs on the
-    pictures shown alone. Raises `UsageError` for another scale.
+    pictures shown alone, and `against_name` its caption, by default the name on its card. At most `pictures` are shown.
+    Raises `UsageError` for another scale.
     """
 
-    def __init__(self, name: str, scale: int, against: runtimes.Model | None = None, pictures: int = _PICTURES) -> None:
+    def __init__(
+        self,
+        name: str,
+        scale: int,
+        against: runtimes.Model | None = None,
+        against_name: str | None = None,
+        pictures: int = _PICTURES,
+    ) -> None:
         if against is not None and against.card.scale != scale:
             raise UsageError(f"{against.card.name} does not enlarge {scale} times, as {name} does: show them apart")
-        self.name, self.scale, self.against, self.pictures = name, scale, against, pictures
+        self.name, self.scale, self.pictures = name, scale, pictures
+        self.against, self.against_name = against, against_name
         self._crops: list[tuple[float, int, _Crop]] = []
         self._seen = 0
 
@@ -79,7 +88,9 @@ class Panel:
         for _, _, crop in sorted(self._crops, reverse=True):
             made = [("bicubic", crop.bicubic), (self.name, crop.sr)]
             if self.against is not None:
-                made.append((self.against.card.name, super_resolve(self.against, crop.lr)[crop.place]))
+                made.append(
+                    (self.against_name or self.against.card.name, super_resolve(self.against, crop.lr)[crop.place])
+                )
             tiles += [_nearest(crop, self.scale), *(image for _, image in made), crop.hr]
             scored = [f"{_short(name)} {_decibels(psnr_y(image, crop.hr))}" for name, image in made]
             captions += [_short(PurePosixPath(crop.name).stem), *scored, "original"]
