@@ -27,14 +27,17 @@ def main() -> None:
     parser.add_argument("--data-note", required=True, help="what it was trained on, with the licences of the pictures")
     parser.add_argument("--licence", required=True, help="of the weights")
     parser.add_argument("--test", action="append", default=[], metavar="NAME=PATH", help="a test set; may be repeated")
+    parser.add_argument("--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well")
     parser.add_argument("--metrics", type=Path, help="JSON {set: {metric: value}} to put on the card besides")
     options = parser.parse_args()
     network, card = load(options.run / "weights.safetensors")
     log = (options.run / "log.jsonl").read_text(encoding="utf-8")
     metrics = dict(card.metrics)
     for name, path in (item.split("=", 1) for item in options.test):
-        report = mezzotint.evaluate(options.run, path)
+        report = mezzotint.evaluate(options.run, path, lpips=options.lpips)
         metrics[name] = {"psnr_y": round(report.psnr_y, 3), "ssim_y": round(report.ssim_y, 4)}
+        if report.lpips_squeeze is not None:
+            metrics[name]["lpips_squeeze"] = round(report.lpips_squeeze, 4)
     if options.metrics:
         metrics |= json.loads(options.metrics.read_text(encoding="utf-8"))
     card = card.replace(
