@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mezzotint import catalog
-from mezzotint.card import Card
+from mezzotint.card import GENERATION, Card
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -36,20 +36,28 @@ def main() -> None:
 def models() -> str:
     """All models that come with the package, from their cards."""
     rows = [_model(catalog.card(name)) for name in catalog.names()]
-    return _table(("model", "what it does", "parameters", "Set5", "Set14", "trained"), rows)
+    return _table(("model", "what it does", "parameters", "measured", "trained"), rows)
 
 
 def _model(card: Card) -> tuple[str, ...]:
-    bicubic = _baseline(card) if not card.parameters else {}
-    psnr = {name: card.metrics.get(name, {}).get("psnr_y", bicubic.get(name)) for name in ("Set5", "Set14")}
-    trained = f"{card.minutes:.0f} min, {card.steps:,} steps" if card.minutes and card.steps else ""
     return (
         f"`{card.name}`",
         card.description,
         f"{card.parameters:,}" if card.parameters else "",
-        *(f"{value:.2f}" if value is not None else "" for value in psnr.values()),
-        trained,
+        _measured(card),
+        f"{card.minutes:.0f} min, {card.steps:,} steps" if card.minutes and card.steps else "",
     )
+
+
+def _measured(card: Card) -> str:
+    if card.task == GENERATION:
+        return "; ".join(
+            f"{name}: classifier accuracy {values['classifier_accuracy']:.3f} (real pictures {values['real']:.3f})"
+            for name, values in card.metrics.items()
+            if "classifier_accuracy" in values
+        )
+    psnr = {name: values["psnr_y"] for name, values in card.metrics.items()} or _baseline(card)
+    return ", ".join(f"{name} {psnr[name]:.2f} dB" for name in ("Set5", "Set14") if name in psnr)
 
 
 def _baseline(card: Card) -> dict[str, float]:
