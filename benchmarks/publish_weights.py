@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--data-note", required=True, help="what it was trained on, with the licences of the pictures")
     parser.add_argument("--licence", required=True, help="of the weights")
     parser.add_argument("--test", action="append", default=[], metavar="NAME=PATH", help="a test set; may be repeated")
-    parser.add_argument("--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well")
+    parser.add_argument(
+        "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
+    )
     parser.add_argument("--metrics", type=Path, help="JSON {set: {metric: value}} to put on the card besides")
     options = parser.parse_args()
     network, card = load(options.run / "weights.safetensors")
