@@ -42,7 +42,7 @@ def cpu_flags() -> frozenset[str]:
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 natively (AMX or AVX512-BF16 on x86, BF16 on Arm).
 
-    Emulated bfloat16 is twenty times slower than float32.
+    Emulated bfloat16 is more than ten times slower than float32.
     """
     return bool({"amx_bf16", "avx512_bf16", "bf16"} & cpu_flags())
 

@@ -23,6 +23,8 @@ def recipes(
     if name is not None:
         text = model.text(name)
         if output is not None:
+            if output.exists():
+                raise UsageError(f"{output} exists; choose another name")
             write_bytes(output, text.encode(), overwrite=False)
             print(f"{name} -> {output}")
         elif as_json:

@@ -19,7 +19,7 @@ def choose_device() -> torch.device:
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     """The type to compute in: bfloat16, or None for plain float32. "auto" takes bfloat16 where hardware has it.
 
-    Emulated bfloat16 is twenty times slower than float32 on a CPU without the instructions.
+    Emulated bfloat16 is more than ten times slower than float32 on a CPU without the instructions.
     """
     if precision == "f32":
         return None
