@@ -55,7 +55,7 @@ def recipe(*overrides):
 
 def run(folder, method=None, *overrides, batches=None, **options):
     method = method or Line()
-    state = fit(method, batches or Numbers(), recipe(*overrides), folder, CPU, **options)
+    state = fit(method, [batches or Numbers()], recipe(*overrides), folder, CPU, **options)
     return method, state
 
 

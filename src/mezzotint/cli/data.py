@@ -54,7 +54,7 @@ def preview(
     images = feed.load(checked, data, most=_CHOICE * n)
     for reason in images.skipped:
         print(f"mezzotint: left out: {reason}", file=sys.stderr)
-    batch = feed.batches(checked, images).batch(0)
+    batch = feed.batches(checked, images)[0].batch(0)
     if checked.task == SUPER_RESOLUTION:
         sheet = grid.contact_sheet(_pairs(batch, feed.scale_of(checked)), columns=4, captions=["HR", "LR"] * n)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,12 @@ class PatchPairs:
             self.lr.append(imresize(whole, 1 / scale), hr.names[index])
         areas = np.array([height * width for height, width, _ in self.lr.shapes], np.float64)
         self.probability = areas / areas.sum()
+
+    def resized(self, patch: int, batch: int) -> PatchPairs:
+        """Batches of another size from the same images; `patch` must fit into each."""
+        other = copy.copy(self)
+        other.patch, other.size = patch, batch
+        return other
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """The batch of one step."""
@@ -83,6 +90,12 @@ class DegradedPairs:
         areas = np.array([height * width for height, width, _ in hr.shapes], np.float64)
         self.probability = areas / areas.sum()
         self._pool = ThreadPoolExecutor(min(batch, os.cpu_count() or 1))
+
+    def resized(self, patch: int, batch: int) -> DegradedPairs:
+        """Batches of another size from the same images; `patch` must fit into each."""
+        other = copy.copy(self)
+        other.patch, other.size = patch, batch
+        return other
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """The batch of one step."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
@@ -41,7 +42,14 @@ def mistakes(facts: dict[str, Any]) -> list[str]:
                 arguments[part] = _arguments(part, targets[part], component)
             except _Mistakes as error:
                 found += error.lines
-    return [*found, *_budget(facts), *_references(facts), *_parts(facts, targets), *_agreement(facts, arguments)]
+    return [
+        *found,
+        *_budget(facts),
+        *_references(facts),
+        *_phases(facts),
+        *_parts(facts, targets),
+        *_agreement(facts, arguments),
+    ]
 
 
 def readable(error: ValidationError, known: Mapping[str, Iterable[str]], prefix: str = "") -> list[str]:
@@ -124,18 +132,39 @@ def _references(facts: dict[str, Any]) -> Iterator[str]:
     """Losses, game and penalties of the method."""
     method = _table(facts, "method")
     for kind, wanted in _LOSSES.items():
-        value = method.get(kind, {})
-        if kind == "losses" and kind in method and not value:
-            yield 'method.losses: needs at least one, such as { "pixel.l1" = 1.0 }'
-        for name in [value] if isinstance(value, str) else value if isinstance(value, dict) else []:
-            try:
-                resolve(name, "losses")
-            except MezzotintError as error:
-                yield f"method.{kind}: {error}"
-                continue
-            module = name.partition(".")[0]
-            if module != wanted and (wanted or module in _LOSSES.values()):
-                yield f"method.{kind}: {name} does not belong here; see mezzotint.losses.{wanted or 'pixel'}"
+        if kind in method:
+            yield from _named_losses(f"method.{kind}", method[kind], wanted)
+
+
+def _named_losses(path: str, value: Any, wanted: str | None) -> Iterator[str]:
+    if wanted is None and not value:
+        yield f'{path}: needs at least one, such as {{ "pixel.l1" = 1.0 }}'
+    for name in [value] if isinstance(value, str) else value if isinstance(value, dict) else []:
+        try:
+            resolve(name, "losses")
+        except MezzotintError as error:
+            yield f"{path}: {error}"
+            continue
+        module = name.partition(".")[0]
+        if module != wanted and (wanted or module in _LOSSES.values()):
+            yield f"{path}: {name} does not belong here; see mezzotint.losses.{wanted or 'pixel'}"
+
+
+def _phases(facts: dict[str, Any]) -> Iterator[str]:
+    """Phases begin one after the other, and change what is there."""
+    listed = facts.get("phases")
+    phases = [phase for phase in listed if isinstance(phase, dict)] if isinstance(listed, list | tuple) else []
+    if phases and facts.get("task") != SUPER_RESOLUTION:
+        yield "phases: only super-resolution has any"
+    begins = [phase.get("begin") for phase in phases]
+    numbers = [begin for begin in begins if isinstance(begin, int | float)]
+    if any(later <= earlier for earlier, later in itertools.pairwise(numbers)):
+        yield f"phases: each must begin after the one before, not at {', '.join(map(str, numbers))}"
+    for index, phase in enumerate(phases):
+        if phase.get("losses") is not None:
+            yield from _named_losses(f"phases.{index}.losses", phase["losses"], None)
+            if "losses" not in _table(facts, "method"):
+                yield f"phases.{index}.losses: the method has no losses to replace"
 
 
 def _parts(facts: dict[str, Any], targets: dict[str, Any]) -> Iterator[str]:

@@ -32,10 +32,10 @@ class Component(BaseModel):
 
 
 class Optimizer(BaseModel):
-    """Adam or AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019)."""
+    """Adam, AdamW (Kingma and Ba 2015; Loshchilov and Hutter 2019) or Muon (`training/muon.py`)."""
 
     model_config = _STRICT
-    name: Literal["Adam", "AdamW"] = "AdamW"
+    name: Literal["Adam", "AdamW", "Muon"] = "AdamW"
     learning_rate: PositiveFloat
     betas: tuple[Share, Share] = (0.9, 0.99)
     weight_decay: float = Field(0.0, ge=0)
@@ -54,6 +54,16 @@ class Data(BaseModel):
     augment: bool = True  # super-resolution: the eight flips and rotations; generation: mirrored left to right
 
 
+class Phase(BaseModel):
+    """What changes when the share `begin` of the run is done; what is not given stays as it was."""
+
+    model_config = _STRICT
+    begin: Annotated[float, Field(gt=0, lt=1)]
+    patch: Annotated[int, Field(ge=3)] | None = None
+    batch: PositiveInt | None = None
+    losses: dict[str, float] | None = None
+
+
 class Recipe(BaseModel):
     """A whole training run. At least one of `steps` and `minutes` bounds it."""
 
@@ -68,6 +78,7 @@ class Recipe(BaseModel):
     start: str | None = None  # weights that the generator starts from: a name, a run folder or a file
     method: Component
     data: Data
+    phases: tuple[Phase, ...] = ()  # super-resolution: such as larger patches and squared errors at the end
     degradation: Component | None = None  # super-resolution: how LR is made; by default MATLAB's bicubic
     optimizer: dict[Literal["generator", "discriminator"], Optimizer]
     schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
@@ -79,8 +90,32 @@ class Recipe(BaseModel):
     log_every: PositiveInt = 100
     checkpoint_seconds: float = Field(60.0, ge=0)
 
+    def phase(self, progress: float) -> int:
+        """How many of `phases` have begun when the share `progress` of the run is done."""
+        return sum(phase.begin <= progress for phase in self.phases)
 
-_KEYS = {"": Recipe.model_fields, "data": Data.model_fields, "optimizer": Optimizer.model_fields}
+    def patches(self) -> list[tuple[int, int]]:
+        """(patch, batch) before and in each of `phases`."""
+        assert self.data.patch is not None
+        sizes = [(self.data.patch, self.data.batch)]
+        for phase in self.phases:
+            sizes.append((phase.patch or sizes[-1][0], phase.batch or sizes[-1][1]))
+        return sizes
+
+    def losses(self, phase: int) -> dict[str, float] | None:
+        """The method's losses in one phase; None for a method without."""
+        given: dict[str, float] | None = self.method.arguments.get("losses")
+        for begun in self.phases[:phase]:
+            given = begun.losses or given
+        return given
+
+
+_KEYS = {
+    "": Recipe.model_fields,
+    "data": Data.model_fields,
+    "optimizer": Optimizer.model_fields,
+    "phases": Phase.model_fields,
+}
 
 
 def names() -> list[str]:

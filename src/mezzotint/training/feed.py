@@ -25,8 +25,8 @@ def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -
     if recipe.task == GENERATION:
         assert data.size is not None
         return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
-    assert data.patch is not None
-    return load_images(paths, channels=data.channels, prepare=large_enough(data.patch * scale_of(recipe)), most=most)
+    largest = max(patch for patch, _ in recipe.patches())
+    return load_images(paths, channels=data.channels, prepare=large_enough(largest * scale_of(recipe)), most=most)
 
 
 def degradation(recipe: Recipe) -> Degradation | None:
@@ -37,13 +37,16 @@ def degradation(recipe: Recipe) -> Degradation | None:
     return degrade
 
 
-def batches(recipe: Recipe, images: ImageSet) -> PatchPairs | DegradedPairs | Images:
-    """Endless batches of `images` by the recipe."""
+def batches(recipe: Recipe, images: ImageSet) -> Sequence[PatchPairs | DegradedPairs | Images]:
+    """Endless batches of `images` by the recipe, for each of its phases."""
     data = recipe.data
     if recipe.task == GENERATION:
-        return Images(images, data.batch, recipe.seed, data.augment)
-    assert data.patch is not None
+        return [Images(images, data.batch, recipe.seed, data.augment)]
     degrade, scale = degradation(recipe), scale_of(recipe)
+    (patch, batch), *later = recipe.patches()
+    first: PatchPairs | DegradedPairs
     if degrade is None:
-        return PatchPairs(images, scale, data.patch, data.batch, recipe.seed, data.augment)
-    return DegradedPairs(images, scale, data.patch, data.batch, recipe.seed, degrade, data.augment)
+        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment)
+    else:
+        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment)
+    return [first, *(first.resized(*sizes) for sizes in later)]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,7 +33,8 @@ _TOLERATED_SKIPS = 10
 class Method(Protocol):
     """How networks are updated in one step. `update(name, loss)` steps optimizer `name` on `loss`, safely.
 
-    Its class names the `task` it is for and, in `trains`, the networks that a recipe must bring.
+    Its class names the `task` it is for and, in `trains`, the networks that a recipe must bring. One with `losses` also has
+    `use(losses)`, which replaces them when a phase of the recipe says so.
     """
 
     task: str
@@ -77,7 +78,7 @@ class _NotFinite(Exception):
 
 def fit(
     method: Method,
-    batches: Batches,
+    batches: Sequence[Batches],
     recipe: Recipe,
     folder: Path,
     device: torch.device,
@@ -89,6 +90,7 @@ def fit(
 ) -> State:
     """Train until `recipe.steps` or `recipe.minutes` are used up, whichever comes first, or `interrupted()`.
 
+    `batches` are those of each phase of the recipe, one more than it names.
     Leaves a checkpoint and a log in `folder`; `best.safetensors` holds the averaged generator of the best validation.
     Returns the final state; progress is 1 unless interrupted. Raises `DivergedError`, `InputError` (a checkpoint that cannot
     be resumed from) and `OutputError`.
@@ -121,18 +123,25 @@ def fit(
             raise _NotFinite("gradient", name)
         optimizer.step()
 
-    def progress() -> float:
-        by_steps = state.step / recipe.steps if recipe.steps else 0.0
+    def progress(step: int | None = None) -> float:
+        by_steps = (state.step if step is None else step) / recipe.steps if recipe.steps else 0.0
         return max(by_steps, state.seconds / (60 * recipe.minutes) if recipe.minutes else 0.0)
 
     def save() -> None:
         save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
 
+    def prepare(step: int) -> tuple[int, Future[dict[str, torch.Tensor]]]:
+        phase = recipe.phase(progress(step))
+        return phase, ahead.submit(batches[phase].batch, step)
+
     with ThreadPoolExecutor(1) as ahead:
-        upcoming = ahead.submit(batches.batch, state.step)
+        phase, (following, upcoming) = 0, prepare(state.step)
         while (done := progress()) < 1 and not interrupted():
+            if following != phase:
+                phase = following
+                method.use(recipe.losses(phase))  # type: ignore[attr-defined]
             batch = {key: value.to(device) for key, value in upcoming.result().items()}
-            upcoming = ahead.submit(batches.batch, state.step + 1)
+            following, upcoming = prepare(state.step + 1)
             rate = schedule(done) * min(1.0, (state.step + 1) / max(1, recipe.warmup))
             for optimizer in method.optimizers.values():
                 for group in optimizer.param_groups:

@@ -24,6 +24,10 @@ class Regression:
     ) -> None:
         self.networks, self.optimizers = networks, optimizers
         self.generator = networks["generator"]
+        self.use(losses)
+
+    def use(self, losses: dict[str, float]) -> None:
+        """Minimise these from now on."""
         self.losses = {name: (resolve(name, "losses"), weight) for name, weight in losses.items()}
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:

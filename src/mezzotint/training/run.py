@@ -16,7 +16,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,8 +38,14 @@ from mezzotint.refs import resolve
 from mezzotint.training import feed, observers, progress
 from mezzotint.training.devices import choose_device
 from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
+from mezzotint.training.muon import Muon
 
 RECORD = "recipe.json"
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "Adam": lambda network, *arguments: torch.optim.Adam(network.parameters(), *arguments),
+    "AdamW": lambda network, *arguments: torch.optim.AdamW(network.parameters(), *arguments),
+    "Muon": Muon,
+}
 # What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
 _FREE_TO_CHANGE = {"steps", "minutes", "validations", "log_every", "checkpoint_seconds", "description"}
 
@@ -103,10 +109,8 @@ def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
     networks = {name: _network(name, part).to(device) for name, part in parts.items()}
     optimizers = {}
     for name, settings in recipe.optimizer.items():
-        kind = torch.optim.AdamW if settings.name == "AdamW" else torch.optim.Adam
-        optimizers[name] = kind(
-            networks[name].parameters(), settings.learning_rate, settings.betas, settings.eps, settings.weight_decay
-        )
+        arguments = (settings.learning_rate, settings.betas, settings.eps, settings.weight_decay)
+        optimizers[name] = _OPTIMIZERS[settings.name](networks[name], *arguments)
     method = resolve(recipe.method.name, "training")(networks, optimizers, **recipe.method.arguments)
     return method, _card(recipe, networks["generator"])
 
@@ -153,7 +157,7 @@ def _card(recipe: Recipe, generator: Any) -> Card:
 
 def _data(
     recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
-) -> tuple[PatchPairs | DegradedPairs | Images, Observer, ImageSet]:
+) -> tuple[Sequence[PatchPairs | DegradedPairs | Images], Observer, ImageSet]:
     samples = folder / "samples"
     images = feed.load(recipe, paths)
     if recipe.task == GENERATION:

@@ -39,10 +39,14 @@ class SRGAN:
     ) -> None:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
-        self.losses = {name: (resolve(name, "losses"), weight) for name, weight in losses.items()}
+        self.use(losses)
         self.game = resolve(game, "losses")
         self.adversarial = adversarial
         self.penalties = {name: (resolve(name, "losses"), weight) for name, weight in (penalties or {}).items()}
+
+    def use(self, losses: dict[str, float]) -> None:
+        """Minimise these pixel losses from now on."""
+        self.losses = {name: (resolve(name, "losses"), weight) for name, weight in losses.items()}
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update of each network on `lr` and `hr`, B C H W, 0 to 1; returns named scalars for the log."""
