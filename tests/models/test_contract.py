@@ -31,7 +31,7 @@ def variants(network):
     parameters, hints = inspect.signature(network).parameters, get_type_hints(network.__init__)
     small = {name: value for name, value in SMALL.items() if name in parameters}
     options = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
-    options |= {name: (False, True) for name, hint in hints.items() if hint is bool}
+    options |= {name: (False, True) for name, hint in hints.items() if hint is bool and not name.endswith("_start")}
     options |= {"num_classes": (0, CLASSES)} if "num_classes" in parameters else {}
     for values in itertools.product(*options.values()):
         yield small | dict(zip(options, values, strict=True))

@@ -72,10 +72,10 @@ def test_a_record_says_what_was_asked_for_on_which_images(pictures, tmp_path):
 
 def test_one_image_is_held_out_to_choose_the_best_weights_by(pictures, tmp_path, trained):
     train(pictures, tmp_path / "run")
-    assert trained["batches"].hr.names == [f"{index}.png" for index in range(1, 6)]
+    assert trained["batches"][0].hr.names == [f"{index}.png" for index in range(1, 6)]
     validation = pictures_in(tmp_path / "validation", 2, size=(64, 64))
     train(pictures, tmp_path / "other", validation=validation)
-    assert len(trained["batches"].hr) == 6
+    assert len(trained["batches"][0].hr) == 6
 
 
 def test_a_single_picture_is_not_enough_without_validation(tmp_path):

@@ -7,16 +7,20 @@ With its defaults this is the paper's network: 9x9 head and tail, 16 residual bl
 steps. Deviation: the paper maps 0..1 to -1..1, here both ends are 0..1; a linear output makes that a matter of the last
 bias. The modern form (EDSR and later) is a matter of options: no batch norm, 3x3 ends, one pixel shuffle at the very end, so
 that nothing is computed at high resolution, and a bilinear skip, so that the body learns only what bilinear lacks.
+
+Without batch norm, residual blocks begin as identities (Zhang et al. 2019, "Fixup Initialization"). A network with the
+staged tail can take over one with the direct tail, which trains at less than half the cost, and begins as that function.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 
+from mezzotint.errors import UsageError
 from mezzotint.models.upsampling import BilinearUpsampling
 
 __all__ = ["SRResNet"]
@@ -27,6 +31,8 @@ class SRResNet(nn.Module):
 
     `tail="staged"`: the paper's x2 (or x3) sub-pixel steps, then a convolution at high resolution. `tail="direct"`: one
     convolution to `scale**2` times the channels and one pixel shuffle. `end_kernel`: side of head and tail kernels.
+    `bilinear_start`: the untrained network is bilinear enlargement (but for the border), carried through the features;
+    unlike `bilinear_skip` it changes only where training begins.
     """
 
     def __init__(
@@ -39,6 +45,7 @@ class SRResNet(nn.Module):
         end_kernel: int = 9,
         tail: Literal["staged", "direct"] = "staged",
         bilinear_skip: bool = False,
+        bilinear_start: bool = False,
     ) -> None:
         super().__init__()
         self.scale, self.in_channels = scale, in_channels
@@ -57,12 +64,84 @@ class SRResNet(nn.Module):
             reach = 1
         self.skip = BilinearUpsampling(scale, in_channels) if bilinear_skip else None
         self.halo = math.ceil(end + 2 * num_blocks + 1 + reach)
+        if bilinear_start:
+            self._start_bilinear()
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         """Enlarge `lr`."""
         features = self.head(lr)
         sr = self.tail(features + self.merge(self.blocks(features)))
         return sr if self.skip is None else sr + self.skip(lr)
+
+    def adopt_tail(self, source: SRResNet) -> None:
+        """Make the tail compute what the direct tail of `source` computes, a network with the same body and scale.
+
+        Raises `UsageError` if `source` has another tail or scale, or there are too few channels.
+        """
+        direct: Any = source.tail[0]
+        if not isinstance(direct, nn.Conv2d) or source.scale != self.scale:
+            raise UsageError("only a direct tail of the same scale can be taken over")
+        self._set_tail(direct.weight.detach(), cast(torch.Tensor, direct.bias).detach())
+
+    @torch.no_grad()
+    def _start_bilinear(self) -> None:
+        first, activation = cast(nn.Conv2d, self.head[0]), cast(nn.PReLU, self.head[1])
+        colours, channels, scale = self.in_channels, first.out_channels, self.scale
+        if channels < 2 * colours:
+            raise UsageError(f"a bilinear start needs {2 * colours} channels, not {channels}")
+        identity = torch.eye(colours)
+        _set_centre(first, torch.cat([identity, -identity]))
+        for parameter in self.merge.parameters():
+            parameter.zero_()
+        bilinear = BilinearUpsampling(scale, colours).kernel.reshape(colours, scale**2, 3, 3)
+        kernel = torch.zeros(colours, scale**2, channels, 3, 3)
+        for colour in range(colours):
+            kernel[colour, :, colour] = bilinear[colour] / (1 + activation.weight)
+            kernel[colour, :, colours + colour] = -kernel[colour, :, colour]
+        self._set_tail(kernel.flatten(0, 1), torch.zeros(colours * scale**2))
+
+    @torch.no_grad()
+    def _set_tail(self, kernel: torch.Tensor, bias: torch.Tensor) -> None:
+        """Compute the pixel shuffle of a convolution by `kernel`, colours*scale**2 in 3 3, and `bias`.
+
+        A staged tail carries each value x through an activation as PReLU(x) and PReLU(-x), whose difference is
+        (1 + slope) x. Channels left over keep their random kernels; the last convolution ignores them at first.
+        """
+        tail: Any = self.tail
+        if isinstance(tail[0], nn.Conv2d):
+            convolution = tail[0]
+            convolution.weight.copy_(kernel)
+            cast(torch.Tensor, convolution.bias).copy_(bias)
+            return
+        colours, remaining = self.in_channels, self.scale
+        kernel, bias = (part.reshape(colours, remaining, remaining, *part.shape[1:]) for part in (kernel, bias))
+        for convolution, shuffle, activation in tail[:-1]:
+            factor, channels = shuffle.upscale_factor, convolution.out_channels // shuffle.upscale_factor**2
+            remaining //= factor
+            values = colours * remaining**2
+            if 2 * values > channels:
+                raise UsageError(f"a staged tail needs {2 * values} channels to compute what a direct one does")
+            for target, part in ((convolution.weight, kernel), (convolution.bias, bias)):
+                # Pixel a * remaining + i of the whole is place a of this shuffle and value i of the later ones.
+                rest = part.shape[3:]
+                part = part.reshape(colours, factor, remaining, factor, remaining, *rest)
+                part = part.movedim((2, 4), (1, 2)).flatten(0, 4)
+                target[: 2 * values * factor**2] = torch.cat([part, -part])
+            identity = torch.eye(values) / (1 + activation.weight)
+            kernel = torch.zeros(values, channels, 3, 3)
+            kernel[:, : 2 * values, 1, 1] = torch.cat([identity, -identity], dim=1)
+            kernel = kernel.reshape(colours, remaining, remaining, channels, 3, 3)
+            bias = torch.zeros(colours, remaining, remaining)
+        _set_centre(tail[-1], kernel[:, 0, 0, :, 1, 1])
+
+
+def _set_centre(convolution: nn.Conv2d, matrix: torch.Tensor) -> None:
+    """Make the first outputs products of `matrix`, out in, with the pixel in the middle of the kernel."""
+    centre = convolution.kernel_size[0] // 2
+    convolution.weight[: len(matrix)] = 0
+    convolution.weight[: len(matrix), :, centre, centre] = matrix
+    if convolution.bias is not None:
+        convolution.bias[: len(matrix)] = 0
 
 
 class ResidualBlock(nn.Module):
@@ -73,6 +152,9 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             *convolution(channels, channels, batch_norm), nn.PReLU(), *convolution(channels, channels, batch_norm)
         )
+        if not batch_norm:
+            for parameter in self.body[-1].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """B C H W -> the same."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from mezzotint import files, refs
 from mezzotint.card import KEY, Card, read_card
-from mezzotint.errors import InputError, MezzotintError, ModelError, missing_extra
+from mezzotint.errors import InputError, MezzotintError, ModelError, UsageError, missing_extra
 from mezzotint.tensors import digest, read_header
 
 # This folder's `__all__` names networks that recipes and cards may refer to; the functions here are none.
@@ -76,6 +76,26 @@ def load(path: str | Path) -> tuple[nn.Module, Card]:
         network = _construct(card, path)
     network.load_state_dict(state)
     return network.eval(), card
+
+
+def adopt(network: nn.Module, source: nn.Module) -> None:
+    """Start `network` from the weights of `source`, in place: all of them, or all but those of a tail that is another one.
+
+    A network whose tail differs (another scale, or another way to the same) is given the tail by its own `adopt_tail`, where
+    it has that, and keeps a fresh one otherwise. Raises `UsageError` naming the first difference elsewhere.
+    """
+    mine, theirs = network.state_dict(), source.state_dict()
+    differing = {
+        name
+        for name in mine.keys() | theirs.keys()
+        if name not in mine or name not in theirs or mine[name].shape != theirs[name].shape
+    }
+    elsewhere = sorted(name for name in differing if not name.startswith("tail."))
+    if elsewhere or len(differing) == len(mine):
+        raise UsageError(f"their '{(elsewhere or ['weights'])[0]}' is another one")
+    network.load_state_dict({name: value for name, value in theirs.items() if name not in differing}, strict=False)
+    if differing and hasattr(network, "adopt_tail"):
+        network.adopt_tail(source)  # type: ignore[operator]
 
 
 def deployed(network: nn.Module) -> nn.Module:

@@ -125,17 +125,16 @@ def _network(name: str, part: Component) -> nn.Module:
 
 def _start_from(generator: nn.Module, source: str) -> None:
     from mezzotint import catalog
-    from mezzotint.models.weights import load
+    from mezzotint.models.weights import adopt, load
 
     path = catalog.find(source, catalog.TRAINED)
     if path is None:
         raise UsageError(f"{source} has no weights to start from")
     start, _ = load(path)
     try:
-        generator.load_state_dict(start.state_dict())
-    except RuntimeError as error:
-        why = " ".join(str(error).split())[:300]
-        raise UsageError(f"the weights of {source} do not fit the recipe's generator: {why}") from error
+        adopt(generator, start)
+    except UsageError as error:
+        raise UsageError(f"the weights of {source} do not fit the recipe's generator: {error}") from error
 
 
 def _card(recipe: Recipe, generator: Any) -> Card:
