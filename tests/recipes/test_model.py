@@ -249,3 +249,25 @@ def test_a_recipe_survives_json(name):
 def test_numbers_stay_as_exact_as_they_are_written():
     assert model.read("compact-x4", ["optimizer.generator.eps=1e-12"]).optimizer["generator"].eps == 1e-12
     assert math.isclose(tomllib.loads(model.text("compact-x4"))["optimizer"]["generator"]["learning_rate"], 1.5e-3)
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        ("[{begin=0.5}, {begin=0.4}]", "phases: each must begin after the one before, not at 0.5, 0.4"),
+        ("[{begin=1.5}]", "phases.0.begin: "),
+        ("[{begin=0.5, size=3}]", "there is no such key; there are begin, patch, batch, losses"),
+        ('[{begin=0.5, losses={"pixel.l3"=1}}]', "phases.0.losses: "),
+        ('[{begin=0.5, losses={"adversarial.hinge"=1}}]', "adversarial.hinge does not belong here"),
+        ("[{begin=0.5, losses={}}]", "phases.0.losses: needs at least one"),
+    ],
+)
+def test_mistakes_in_phases_are_named(phases, message):
+    with pytest.raises(UsageError) as error:
+        model.read("compact-x4", [f"phases={phases}"])
+    assert message in str(error.value)
+
+
+def test_generation_has_no_phases():
+    with pytest.raises(UsageError, match="phases: only super-resolution has any"):
+        model.read("fashion-28", ["phases=[{begin=0.5}]"])

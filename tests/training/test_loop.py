@@ -50,7 +50,8 @@ class Numbers:
 
 
 def recipe(*overrides):
-    return model.read("compact-x4", ["schedule=constant", "warmup=0", "clip=0", "log_every=1", "steps=6", *overrides])
+    plain = ["schedule=constant", "warmup=0", "clip=0", "log_every=1", "steps=6", "phases=[]"]
+    return model.read("compact-x4", [*plain, *overrides])
 
 
 def run(folder, method=None, *overrides, batches=None, **options):
@@ -242,3 +243,55 @@ def test_a_full_disk_is_one_clear_error(tmp_path):
 
     with pytest.raises(OutputError, match=r"log\.jsonl: No space left"):
         run(tmp_path, Line(spoil=fill))
+
+
+PHASES = 'phases=[{begin=0.5, patch=48, losses={"pixel.mse"=1.0}}, {begin=0.75, batch=4}]'
+
+
+class Marked(Numbers):
+    """Batches that carry the number of their phase."""
+
+    def __init__(self, phase):
+        super().__init__()
+        self.phase = phase
+
+    def batch(self, step):
+        return super().batch(step) | {"phase": torch.tensor(self.phase)}
+
+
+class Watched(Line):
+    """Notes the phase of each batch and the losses in force."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.losses = [], {"pixel.charbonnier": 1.0}
+
+    def use(self, losses):
+        self.losses = losses
+
+    def step(self, batch, update):
+        self.seen.append((int(batch["step"]), int(batch["phase"]), *self.losses))
+        return super().step(batch, update)
+
+
+def phased(folder, method, *overrides, **options):
+    batches = [Marked(phase) for phase in range(3)]
+    folder.mkdir(exist_ok=True)
+    return fit(method, batches, recipe("steps=8", PHASES, *overrides), folder, CPU, **options)
+
+
+def test_phases_begin_at_their_share_of_the_run(tmp_path):
+    method = Watched()
+    phased(tmp_path, method)
+    assert recipe(PHASES).patches() == [(32, 16), (48, 16), (48, 4)]
+    wanted = [(0, "pixel.charbonnier")] * 4 + [(1, "pixel.mse")] * 2 + [(2, "pixel.mse")] * 2
+    assert method.seen == [(step, *phase) for step, phase in enumerate(wanted)]
+
+
+def test_a_run_resumed_within_a_phase_goes_on_in_it(tmp_path):
+    whole, first, second = Watched(), Watched(), Watched()
+    phased(tmp_path / "a", whole)
+    phased(tmp_path / "b", first, interrupted=lambda: len(first.seen) == 5)
+    phased(tmp_path / "b", second, resume=True)
+    assert first.seen + second.seen == whole.seen
+    assert all(torch.equal(a, b) for a, b in zip(second.weights(), whole.weights(), strict=True))
