@@ -7,8 +7,8 @@ re-parameterisation in weight space (`reparameterization.py`).
 B C H W, values 0 to 1 -> B C sH sW, nominally 0 to 1, unclipped.
 
 Deviations from SPAN: everything runs at low resolution and ends in one pixel shuffle; a bilinear skip lets the network learn
-only what bilinear lacks; all block outputs are merged. Only plain convolutions and pointwise arithmetic, so tiles are exact
-and int8 works.
+only what bilinear lacks; all block outputs are merged. Only plain convolutions and pointwise arithmetic, so exact tiles need
+little around them and int8 works: the plain twin of `rlfn.py`, whose attention sees further.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.models.reparameterization import ReparameterizedConv
+from mezzotint.models.reparameterization import convolution, merged_state
 from mezzotint.models.upsampling import BilinearUpsampling
 
 __all__ = ["Compact"]
@@ -42,10 +42,10 @@ class Compact(nn.Module):
         }  # fmt: skip
         self.scale, self.in_channels = scale, in_channels
         self.halo = 1 + 3 * num_blocks + 1
-        self.head = _convolution(in_channels, channels, reparameterized)
+        self.head = convolution(in_channels, channels, reparameterized)
         self.blocks = nn.ModuleList(GatedBlock(channels, reparameterized) for _ in range(num_blocks))
         self.merge = nn.Conv2d(channels * (num_blocks + 1), channels, 1)
-        self.tail = _convolution(channels, in_channels * scale**2, reparameterized)
+        self.tail = convolution(channels, in_channels * scale**2, reparameterized)
         self.skip = BilinearUpsampling(scale, in_channels)
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
@@ -60,7 +60,7 @@ class Compact(nn.Module):
         """The deployed form: the same function, every kernel merged into a plain convolution."""
         fused = Compact(**self.arguments, reparameterized=False)
         fused.arguments["reparameterized"] = False
-        fused.load_state_dict(_merged(self))
+        fused.load_state_dict(merged_state(self))
         return fused.train(self.training)
 
 
@@ -69,27 +69,10 @@ class GatedBlock(nn.Module):
 
     def __init__(self, channels: int, reparameterized: bool) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(_convolution(channels, channels, reparameterized) for _ in range(3))
+        self.convolutions = nn.ModuleList(convolution(channels, channels, reparameterized) for _ in range(3))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """B C H W -> the same."""
         first, second, third = self.convolutions
         y = third(F.silu(second(F.silu(first(x)))))
         return (x + y) * (torch.sigmoid(y) - 0.5)
-
-
-def _convolution(in_channels: int, out_channels: int, reparameterized: bool) -> nn.Module:
-    if reparameterized:
-        return ReparameterizedConv(in_channels, out_channels)
-    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
-
-
-def _merged(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The state of the deployed form of `network`."""
-    state: dict[str, torch.Tensor] = {}
-    for name, module in network.named_modules():
-        if isinstance(module, ReparameterizedConv):
-            module = module.fused()
-        if isinstance(module, nn.Conv2d):
-            state |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
-    return state

@@ -46,6 +46,24 @@ class ReparameterizedConv(nn.Module):
         return plain
 
 
+def convolution(in_channels: int, out_channels: int, reparameterized: bool) -> nn.Module:
+    """A 3x3 convolution, as it is trained or as it is deployed."""
+    if reparameterized:
+        return ReparameterizedConv(in_channels, out_channels)
+    return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+
+def merged_state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """The state of the deployed form of `network`, all of whose weights are in convolutions of the two kinds."""
+    state: dict[str, torch.Tensor] = {}
+    for name, module in network.named_modules():
+        if isinstance(module, ReparameterizedConv):
+            module = module.fused()
+        if isinstance(module, nn.Conv2d):
+            state |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
+    return state
+
+
 def _uniform(*shape: int) -> torch.Tensor:
     """PyTorch's default for convolutions: uniform with variance 1 / (3 fan_in)."""
     fan_in = torch.Size(shape[1:]).numel()
