@@ -39,7 +39,7 @@ LAYERS = {
     "runtimes": CORE | {"image"},
     "runtimes.pytorch": CORE | {"models.weights"},
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
-    "export": CORE | {"models.weights", "runtimes"},
+    "export": CORE | {"models.weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
     "evaluation": CORE | {"data", "image", "metrics", "runtimes", "pipelines"},
     "evaluation.features": ERRORS | {"metrics", "models.features", "tensors"},

@@ -19,13 +19,26 @@ _API = {
     "evaluate": "mezzotint.evaluation",
     "evaluate_generator": "mezzotint.evaluation",
     "export": "mezzotint.export",
+    "interpolate": "mezzotint.export.interpolation",
 }
-__all__ = ["__version__", "evaluate", "evaluate_generator", "export", "generate", "load", "models", "train", "upscale"]
+__all__ = [
+    "__version__",
+    "evaluate",
+    "evaluate_generator",
+    "export",
+    "generate",
+    "interpolate",
+    "load",
+    "models",
+    "train",
+    "upscale",
+]
 
 if TYPE_CHECKING:
     from mezzotint.catalog import names as models
     from mezzotint.evaluation import evaluate, evaluate_generator
     from mezzotint.export import export
+    from mezzotint.export.interpolation import interpolate
     from mezzotint.pipelines import load
     from mezzotint.pipelines.generate import generate
     from mezzotint.pipelines.upscale import upscale

@@ -46,6 +46,7 @@ class Card:
     parameters: int | None = None
     version: str = ""  # of mezzotint, when trained
     recipe: dict[str, Any] = field(default_factory=dict)
+    parents: tuple[dict[str, Any], ...] = ()  # of weights in between: name, weights_sha256, share of each
     steps: int | None = None
     minutes: float | None = None
     data: str = ""
@@ -70,7 +71,7 @@ class Card:
             facts = json.loads(text)
             known = {f.name for f in dataclasses.fields(cls)}
             facts = {key: value for key, value in facts.items() if key in known}
-            for key in ("size", "labels", "latent_dim"):
+            for key in ("size", "labels", "latent_dim", "parents"):
                 if isinstance(facts.get(key), list):
                     facts[key] = tuple(facts[key])
             card = cls(**facts)

@@ -7,7 +7,7 @@ re-parameterisation in weight space (`reparameterization.py`).
 B C H W, values 0 to 1 -> B C sH sW, nominally 0 to 1, unclipped.
 
 Deviations from SPAN: everything runs at low resolution and ends in one pixel shuffle; a bilinear skip lets the network learn
-only what bilinear lacks; all block outputs are merged. Only plain convolutions and pointwise arithmetic, so tiles need
+only what bilinear lacks; all block outputs are merged. Only plain convolutions and pointwise arithmetic, so exact tiles need
 little around them and int8 works: the plain twin of `rlfn.py`, whose attention sees further.
 """
 
