@@ -19,8 +19,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.models.reparameterization import convolution, merged_state
-from mezzotint.models.upsampling import BilinearUpsampling
+from mezzotint.models.reparameterization import convolution, kernel_of, merged_state, set_kernel
+from mezzotint.models.upsampling import BilinearUpsampling, resampled
 
 __all__ = ["Compact"]
 
@@ -55,6 +55,10 @@ class Compact(nn.Module):
             features.append(block(features[-1]))
         residual = self.tail(self.merge(torch.cat(features, dim=1)))
         return F.pixel_shuffle(residual, self.scale) + self.skip(lr)
+
+    def adopt_tail(self, source: Compact) -> None:
+        """Begin with the tail of `source`, the same body for another scale, its kernels resampled."""
+        set_kernel(self.tail, *resampled(*kernel_of(source.tail), source.scale, self.scale))
 
     def fused(self) -> Compact:
         """The deployed form: the same function, every kernel merged into a plain convolution."""

@@ -38,6 +38,15 @@ class ReparameterizedConv(nn.Module):
         """One 3x3 convolution."""
         return F.conv2d(x, self.kernel(), self.bias, padding=1)
 
+    @torch.no_grad()
+    def become(self, kernel: torch.Tensor, bias: torch.Tensor) -> None:
+        """Compute a convolution by `kernel`, out in 3 3, from now on: in the first wide channels; others stay random."""
+        out_channels, in_channels = self.shortcut.shape
+        self.expand[:in_channels] = torch.eye(in_channels)
+        self.contract[:, :out_channels] = torch.eye(out_channels)
+        self.spatial[:out_channels, :in_channels] += kernel - self.kernel()
+        self.bias.copy_(bias)
+
     def fused(self) -> nn.Conv2d:
         """The plain convolution that computes the same."""
         out_channels, in_channels = self.shortcut.shape
@@ -51,6 +60,21 @@ def convolution(in_channels: int, out_channels: int, reparameterized: bool) -> n
     if reparameterized:
         return ReparameterizedConv(in_channels, out_channels)
     return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+
+def kernel_of(convolution: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kernel, out in 3 3, and bias of a convolution of either kind."""
+    plain = convolution.fused() if isinstance(convolution, ReparameterizedConv) else convolution
+    assert isinstance(plain, nn.Conv2d) and plain.bias is not None
+    return plain.weight.detach(), plain.bias.detach()
+
+
+def set_kernel(convolution: nn.Module, kernel: torch.Tensor, bias: torch.Tensor) -> None:
+    """Make a convolution of either kind one by `kernel`, out in 3 3, and `bias`."""
+    if isinstance(convolution, ReparameterizedConv):
+        convolution.become(kernel, bias)
+    else:
+        convolution.load_state_dict({"weight": kernel, "bias": bias})
 
 
 def merged_state(network: nn.Module) -> dict[str, torch.Tensor]:

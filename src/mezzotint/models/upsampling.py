@@ -33,3 +33,17 @@ class BilinearUpsampling(nn.Module):
         """Enlarge by `scale`."""
         phases = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), self.kernel.to(x.dtype), groups=self.channels)
         return F.pixel_shuffle(phases, self.scale)
+
+
+def resampled(kernel: torch.Tensor, bias: torch.Tensor, before: int, after: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Kernel, colours*before**2 in 3 3, and bias of a convolution before `PixelShuffle(before)`, made for another scale.
+
+    An output pixel of the new grid takes the mean of the kernels of those old pixels that it covers.
+    """
+
+    def resize(values: torch.Tensor) -> torch.Tensor:
+        grids = values.reshape(-1, before, before, values[0].numel()).movedim(-1, 1)
+        grids = F.interpolate(grids, size=(after, after), mode="area")
+        return grids.movedim(1, -1).reshape(-1, *values.shape[1:])
+
+    return resize(kernel), resize(bias[:, None])[:, 0]

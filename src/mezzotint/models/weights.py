@@ -11,6 +11,7 @@ from torch import nn
 from mezzotint import files, refs
 from mezzotint.card import KEY, Card, read_card
 from mezzotint.errors import InputError, MezzotintError, ModelError, UsageError, missing_extra
+from mezzotint.models.reparameterization import ReparameterizedConv
 from mezzotint.tensors import digest, read_header
 
 # This folder's `__all__` names networks that recipes and cards may refer to; the functions here are none.
@@ -81,19 +82,25 @@ def load(path: str | Path) -> tuple[nn.Module, Card]:
 def adopt(network: nn.Module, source: nn.Module) -> None:
     """Start `network` from the weights of `source`, in place: all of them, or all but those of a tail that is another one.
 
-    A network whose tail differs (another scale, or another way to the same) is given the tail by its own `adopt_tail`, where
-    it has that, and keeps a fresh one otherwise. Raises `UsageError` naming the first difference elsewhere.
+    Kernels that `source` has merged for deployment are taken apart again. A network whose tail differs (another scale, or
+    another way to the same) is given the tail by its own `adopt_tail`, where it has that, and keeps a fresh one otherwise.
+    Raises `UsageError` naming the first difference elsewhere.
     """
     mine, theirs = network.state_dict(), source.state_dict()
-    differing = {
-        name
-        for name in mine.keys() | theirs.keys()
-        if name not in mine or name not in theirs or mine[name].shape != theirs[name].shape
-    }
+    fits = {name for name in mine if name in theirs and mine[name].shape == theirs[name].shape}
+    taken = {name: theirs[name] for name in fits}
+    for name, module in network.named_modules():
+        weight, bias = theirs.get(f"{name}.weight"), theirs.get(f"{name}.bias")
+        if not isinstance(module, ReparameterizedConv) or weight is None or bias is None:
+            continue
+        if weight.shape == module.kernel().shape:
+            module.become(weight, bias)
+            fits |= {f"{name}.{key}" for key in ("weight", *module.state_dict())}
+    differing = (mine.keys() | theirs.keys()) - fits
     elsewhere = sorted(name for name in differing if not name.startswith("tail."))
-    if elsewhere or len(differing) == len(mine):
+    if elsewhere or not fits:
         raise UsageError(f"their '{(elsewhere or ['weights'])[0]}' is another one")
-    network.load_state_dict({name: value for name, value in theirs.items() if name not in differing}, strict=False)
+    network.load_state_dict(taken, strict=False)
     if differing and hasattr(network, "adopt_tail"):
         network.adopt_tail(source)  # type: ignore[operator]
 
