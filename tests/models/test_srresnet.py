@@ -11,11 +11,13 @@ from mezzotint.models.srresnet import SRResNet
 LR = torch.rand(2, 3, 11, 9, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("tail", ["direct", "staged"])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_a_bilinear_start_is_bilinear_but_for_the_border(scale, tail):
+def test_a_bilinear_start_is_bilinear_but_for_the_border(scale, tail, skip):
     torch.manual_seed(0)
-    network = SRResNet(scale=scale, channels=24, num_blocks=1, batch_norm=False, tail=tail, bilinear_start=True)
+    options = {"batch_norm": False, "tail": tail, "bilinear_skip": skip, "bilinear_start": True}
+    network = SRResNet(scale=scale, channels=24, num_blocks=1, **options)
     expected = F.interpolate(LR, scale_factor=scale, mode="bilinear")
     inside = (..., slice(scale, -scale), slice(scale, -scale))
     with torch.no_grad():

@@ -31,8 +31,8 @@ class SRResNet(nn.Module):
 
     `tail="staged"`: the paper's x2 (or x3) sub-pixel steps, then a convolution at high resolution. `tail="direct"`: one
     convolution to `scale**2` times the channels and one pixel shuffle. `end_kernel`: side of head and tail kernels.
-    `bilinear_start`: the untrained network is bilinear enlargement (but for the border), carried through the features;
-    unlike `bilinear_skip` it changes only where training begins.
+    `bilinear_start`: the untrained network is bilinear enlargement, which without `bilinear_skip` it carries through its
+    features (but for the border). It changes only where training begins.
     """
 
     def __init__(
@@ -64,7 +64,9 @@ class SRResNet(nn.Module):
             reach = 1
         self.skip = BilinearUpsampling(scale, in_channels) if bilinear_skip else None
         self.halo = math.ceil(end + 2 * num_blocks + 1 + reach)
-        if bilinear_start:
+        if bilinear_start and bilinear_skip:
+            self._set_tail(torch.zeros(in_channels * scale**2, channels, 3, 3), torch.zeros(in_channels * scale**2))
+        elif bilinear_start:
             self._start_bilinear()
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
