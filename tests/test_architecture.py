@@ -41,7 +41,7 @@ LAYERS = {
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
     "export": CORE | {"models.weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
-    "evaluation": CORE | {"data", "image", "metrics", "runtimes", "pipelines"},
+    "evaluation": CORE | {"data", "image", "metrics", "recipes", "runtimes", "pipelines"},
     "evaluation.features": ERRORS | {"metrics", "models.features", "tensors"},
     # The door.
     "cli": None,

@@ -1,6 +1,7 @@
 """`mezzotint evaluate` at the command line: output, JSON, exit codes."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_a_table(run, photos) -> None:
     code, out, err = run("bicubic-x4", photos)
     lines = [line.split() for line in out.splitlines()]
     assert code == 0 and err == ""
-    assert lines[0] == ["image", "PSNR-Y", "SSIM-Y", "seconds"]
+    assert lines[0] == ["image", "PSNR-Y", "SSIM-Y", "PSNR-LR", "seconds"]
     assert [line[0] for line in lines[1:]] == ["a.png", "b.png", "mean"]
     psnr = [float(line[1]) for line in lines[1:]]
     assert psnr[2] == pytest.approx((psnr[0] + psnr[1]) / 2, abs=1e-4)
@@ -47,7 +48,7 @@ def test_json_lines_and_the_summary(run, photos) -> None:
     assert [image["name"] for image in images] == ["a.png", "b.png"]
     assert summary["summary"] is True and summary["model"] == "bicubic-x4" and summary["data"] == str(photos)
     assert summary["n"] == 2 and summary["scale"] == 4 and summary["failed"] == 0 and summary["seconds"] > 0
-    for key in ("psnr_y", "psnr_rgb", "ssim_y"):
+    for key in ("psnr_y", "psnr_rgb", "psnr_lr", "ssim_y"):
         assert summary[key] == pytest.approx(sum(image[key] for image in images) / 2)
 
 
@@ -94,3 +95,22 @@ def test_the_report_as_a_file(run, photos, tmp_path) -> None:
     assert code == 2 and out == "" and "--overwrite" in err and output.read_bytes() == before
     assert run("bicubic-x4", photos, "--output", output, "--overwrite")[0] == 0
     assert json.loads(output.read_text())["scale"] == 4
+
+
+def test_a_zip_of_pictures_equals_their_folder(run, photos, tmp_path) -> None:
+    with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+        for file in photos.iterdir():
+            archive.write(file, file.name)
+    folder, archive = (
+        [json.loads(row)["psnr_y"] for row in run("bicubic-x2", data, "--json")[1].splitlines()]
+        for data in (photos, tmp_path / "photos.zip")
+    )
+    assert folder == archive and len(folder) == 3
+
+
+def test_ensemble_asks_eight_times_and_answers_otherwise(run, photos) -> None:
+    alone, together = (
+        json.loads(run("compact-x4", photos, "--json", "--threads", 1, *option)[1].splitlines()[-1])
+        for option in ([], ["--ensemble"])
+    )
+    assert together["psnr_y"] > alone["psnr_y"]

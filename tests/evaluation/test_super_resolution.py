@@ -65,6 +65,8 @@ def test_the_protocol_step_by_step(tmp_path) -> None:
     assert row.psnr_rgb == pytest.approx(psnr(sr[3:-3, 3:-3], hr[3:-3, 3:-3]), abs=1e-9)
     assert (report.model, report.scale, report.protocol, report.psnr_y) == ("fake", 3, "y", row.psnr_y)
     assert report.psnr == row.psnr_y
+    assert row.psnr_lr == pytest.approx(psnr(imresize(sr, 1 / 3), imresize(hr, 1 / 3)), abs=1e-9)
+    assert (row.height, row.width) == (33, 36) and report.psnr_lr == row.psnr_lr
 
 
 def test_the_network_gets_and_gives_values_of_zero_to_one_rounded_half_up() -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from mezzotint.errors import UsageError
 from mezzotint.image.color import luma
-from mezzotint.metrics.fidelity import psnr_rgb, psnr_y, ssim_y
+from mezzotint.image.resize import imresize
+from mezzotint.metrics.fidelity import psnr_lr, psnr_rgb, psnr_y, ssim_y
 
 skimage_metrics = pytest.importorskip("skimage.metrics")
 
@@ -98,3 +99,26 @@ def test_what_cannot_be_compared_is_refused() -> None:
         psnr_rgb(small, small, border=6)
     with pytest.raises(UsageError, match="11 x 11"):
         ssim_y(small, small, border=1)
+
+
+@pytest.mark.parametrize("shape", [(24, 36, 3), (24, 36, 1), (24, 36)], ids=str)
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_consistency_compares_the_reduced_image_with_what_went_in(shape: tuple[int, ...], scale: int) -> None:
+    image, _ = pair(5, shape)
+    lr = imresize(image, 1 / scale)
+    assert psnr_lr(image, lr) == math.inf
+    changed = lr.copy()
+    changed.flat[0] ^= 8
+    assert psnr_lr(image, changed) == pytest.approx(10 * math.log10(255**2 * lr.size / 64))
+
+
+def test_consistency_sees_borders_and_every_channel_and_refuses_what_does_not_fit() -> None:
+    image, _ = pair(6, (24, 36, 3))
+    lr = imresize(image, 0.5)
+    for place in ((0, 0, 2), (11, 17, 0)):
+        changed = lr.copy()
+        changed[place] ^= 8
+        assert math.isfinite(psnr_lr(image, changed))
+    for wrong in (lr[:-1], lr[:, :-1], lr[..., :1], np.zeros((48, 72, 3), np.uint8)):
+        with pytest.raises(UsageError, match="no whole multiple"):
+            psnr_lr(image, wrong)

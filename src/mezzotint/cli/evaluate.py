@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mezzotint.evaluation import Failure, GeneratorReport, Report, Result, Score
     from mezzotint.evaluation.panel import Panel
 
-_ROW = "{:<32} {:>8} {:>8} {:>9}"
+_ROW = "{:<32} {:>8} {:>8} {:>8} {:>9}"
 _LPIPS = " {:>13}"
 _SCORE = "{:<24} {:>12} {:>12} {:>8}"
 
@@ -31,7 +31,9 @@ def evaluate(
         None, help="Generation: held-out images, never trained on. [default: one half of DATA for the other]"
     ),
     n: int | None = typer.Option(None, "-n", min=1, help="Generation: how many images. [default: 10000]"),
-    seed: int | None = typer.Option(None, min=0, help="Generation: decides which. [default: 0]"),
+    seed: int | None = typer.Option(
+        None, min=0, help="Generation: decides which. [default: 0] With --degrade: decides how. [default: the recipe's]"
+    ),
     features: Path | None = typer.Option(
         None, help="Generation: a .safetensors file of SqueezeNet 1.1 (torchvision's names) to measure distances by."
     ),
@@ -46,6 +48,11 @@ def evaluate(
     ),
     lpips_heads: Path | None = typer.Option(
         None, help="With --lpips: a .safetensors file of LPIPS v0.1's heads for SqueezeNet."
+    ),
+    degrade: str | None = typer.Option(
+        None,
+        help="Super-resolution: a recipe, or a .toml file with a table [degradation], that makes the low-resolution "
+        "images in place of MATLAB's bicubic, such as photo-x4.",
     ),
     panel: Path | None = typer.Option(
         None,
@@ -64,7 +71,9 @@ def evaluate(
     distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score.
 
     Low-resolution images are made from DATA exactly as MATLAB's bicubic imresize makes them, unless DATA brings its own
-    in a folder LR beside HR. Exits with 1 when some images could not be read, with 3 when none could.
+    in a folder LR beside HR, or --degrade says how. PSNR-LR compares the result, reduced again, with the low-resolution
+    image: how much of it contradicts what went in. With a test set of the papers, the last line compares with what they
+    give for bicubic. Exits with 1 when some images could not be read, with 3 when none could.
     """
     from mezzotint import catalog, files
     from mezzotint.card import GENERATION
@@ -86,6 +95,7 @@ def evaluate(
         "ensemble": ensemble or None,
         "lpips": lpips,
         "lpips_heads": lpips_heads,
+        "degrade": degrade,
         "panel": panel,
         "against": against,
     }
@@ -98,6 +108,8 @@ def evaluate(
         report = _generation(model, data, {**chosen, **settings}, pictures, overwrite, as_json)
         failures = 0
     else:
+        if degrade is not None:
+            chosen.pop("seed", None)
         if chosen or pictures:
             name = [*chosen, "pictures"][0].replace("_", "-")
             raise UsageError(f"{'-n' if name == 'n' else f'--{name}'} is for generators, and {model} is none")
@@ -105,7 +117,7 @@ def evaluate(
             raise UsageError("--lpips and --lpips-heads go together: SqueezeNet's file and that of the heads")
         if against is not None and panel is None:
             raise UsageError("--against needs --panel, the picture it is shown in")
-        settings |= {"protocol": protocol, "ensemble": ensemble}
+        settings |= {"protocol": protocol, "ensemble": ensemble, "degrade": degrade, "seed": seed}
         if lpips is not None:
             settings["lpips"] = (lpips, lpips_heads)
         collected = _panel(model, against, settings) if panel is not None else None
@@ -130,11 +142,10 @@ def _super_resolution(model: str, data: Path, settings: dict[str, Any], panel: P
         if as_json:
             print(row.to_json(), flush=True)
         elif isinstance(row, evaluation.Result):
-            psnr = row.psnr_y if protocol == "y" else row.psnr_rgb
-            print(_row(row.name, psnr, row.ssim_y, row.seconds, row.lpips_squeeze), flush=True)
+            print(_row(row.name, row.psnr_y if protocol == "y" else row.psnr_rgb, row), flush=True)
 
     if not as_json:
-        header = _ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "seconds")
+        header = _ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "PSNR-LR", "seconds")
         print(header + (_LPIPS.format("LPIPS-squeeze") if "lpips" in settings else ""))
     report = evaluation.evaluate(model, data, on_result=show, on_images=panel.add if panel else None, **settings)
     print(json.dumps(report.summary(), ensure_ascii=False) if as_json else _means(report))
@@ -154,9 +165,9 @@ def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
     return Panel(model, catalog.card(model).scale or 1, other, against)
 
 
-def _row(name: str, psnr: float, ssim: float, seconds: float, lpips: float | None) -> str:
-    line = _ROW.format(name, f"{psnr:.4f}", f"{ssim:.4f}", f"{seconds:.3f}")
-    return line if lpips is None else line + _LPIPS.format(f"{lpips:.4f}")
+def _row(name: str, psnr: float, row: Result | Report) -> str:
+    line = _ROW.format(name, f"{psnr:.4f}", f"{row.ssim_y:.4f}", f"{row.psnr_lr:.2f}", f"{row.seconds:.3f}")
+    return line if row.lpips_squeeze is None else line + _LPIPS.format(f"{row.lpips_squeeze:.4f}")
 
 
 def _generation(
@@ -192,11 +203,15 @@ def _write_triptychs(report: GeneratorReport, path: Path, overwrite: bool) -> No
 
 
 def _means(report: Report) -> str:
-    lines = [_row("mean", report.psnr, report.ssim_y, report.seconds, report.lpips_squeeze)]
+    lines = [_row("mean", report.psnr, report)]
     if report.infinite:
         lines.append(
             f"{report.infinite} of {len(report.results)} reproduced exactly (PSNR inf) and not in the mean PSNR"
         )
     if report.failures:
         lines.append(f"{len(report.failures)} of {len(report.results) + len(report.failures)} could not be evaluated")
+    if report.degradation:
+        lines.append(f"low resolution made by {report.degradation['recipe']}, seed {report.degradation['seed']}")
+    if report.remark:
+        lines.append(report.remark)
     return "\n".join(lines)

@@ -9,19 +9,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mezzotint.evaluation import known_sets
+
 
 @dataclass(frozen=True)
 class Result:
-    """One image. PSNR in dB, infinite when the model reproduced it exactly; `seconds` of the network alone;
-    `lpips_squeeze` only where it was asked for.
+    """One image. PSNR in dB, infinite when the model reproduced it exactly; `psnr_lr` of the result reduced again against
+    what went in; `seconds` of the network alone; `lpips_squeeze` and `seed` only where they were asked for.
     """
 
     name: str
     psnr_y: float
     psnr_rgb: float
     ssim_y: float
+    psnr_lr: float
     seconds: float
+    height: int  # of what was compared
+    width: int
     lpips_squeeze: float | None = None
+    seed: int | None = None  # of the random numbers that degraded it
 
     def facts(self) -> dict[str, Any]:
         """Ready for JSON: an infinite PSNR, which JSON cannot hold, is null; what was not measured is absent."""
@@ -55,6 +61,7 @@ class Report:
     results: list[Result] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     lpips_files: dict[str, Any] = field(default_factory=dict)  # what LPIPS was computed with; empty: not computed
+    degradation: dict[str, Any] = field(default_factory=dict)  # what made the low resolution; empty: MATLAB's, or DATA
 
     @property
     def psnr_y(self) -> float:
@@ -77,6 +84,11 @@ class Report:
         return _mean(result.ssim_y for result in self.results)
 
     @property
+    def psnr_lr(self) -> float:
+        """Mean consistency with the low resolution in dB."""
+        return _mean(result.psnr_lr for result in self.results)
+
+    @property
     def seconds(self) -> float:
         """Mean seconds that the network took for an image."""
         return _mean(result.seconds for result in self.results)
@@ -93,9 +105,18 @@ class Report:
         """How many images were reproduced exactly and are therefore missing from the mean PSNR."""
         return sum(math.isinf(result.psnr_y) for result in self.results)
 
+    @property
+    def remark(self) -> str:
+        """How data and protocol compare with the papers', where the data are a set of theirs; "" elsewhere."""
+        if self.degradation or self.failures:
+            return ""
+        pixels = sum(result.height * result.width for result in self.results)
+        return known_sets.remark(self.model, self.data, self.scale, len(self.results), pixels, self.psnr_y)
+
     def summary(self) -> dict[str, Any]:
         """The means and what they were measured on, ready for JSON."""
         perceptual = {"lpips_squeeze": self.lpips_squeeze, "lpips_files": self.lpips_files} if self.lpips_files else {}
+        more = {"degradation": self.degradation, "remark": self.remark}
         return _finite(
             {
                 "summary": True,
@@ -109,8 +130,10 @@ class Report:
                 "psnr_y": self.psnr_y,
                 "psnr_rgb": self.psnr_rgb,
                 "ssim_y": self.ssim_y,
+                "psnr_lr": self.psnr_lr,
                 "seconds": self.seconds,
                 **perceptual,
+                **{key: value for key, value in more.items() if value},
             }
         )
 

@@ -52,6 +52,15 @@ def mistakes(facts: dict[str, Any]) -> list[str]:
     ]
 
 
+def of_component(part: str, component: dict[str, Any]) -> list[str]:
+    """The mistakes in one component that has a name, such as the table `[degradation]` by itself."""
+    try:
+        _arguments(part, _target(part, component["name"]), component)
+    except _Mistakes as error:
+        return list(error.lines)
+    return []
+
+
 def readable(error: ValidationError, known: Mapping[str, Iterable[str]], prefix: str = "") -> list[str]:
     """Pydantic's findings as lines `path: what is wrong`; `known` are the keys of each table, "" for the outermost."""
     lines = []
