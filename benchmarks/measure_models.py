@@ -53,7 +53,7 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
     print(f"{_plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s")
     rows = [
         {"name": row.name, "psnr_y": _number(row.psnr_y, 4), "psnr_rgb": _number(row.psnr_rgb, 4)}
-        | {"ssim_y": _number(row.ssim_y, 5), "seconds": _number(row.seconds, 4)}
+        | {"ssim_y": _number(row.ssim_y, 5), "psnr_lr": _number(row.psnr_lr, 2), "seconds": _number(row.seconds, 4)}
         for row in report.results
     ]
     return {
@@ -67,6 +67,7 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
         "psnr_y": _number(report.psnr_y, 4),
         "psnr_rgb": _number(report.psnr_rgb, 4),
         "ssim_y": _number(report.ssim_y, 5),
+        "psnr_lr": _number(report.psnr_lr, 2),
         "median_seconds": _number(statistics.median(row.seconds for row in report.results), 4),
         "images": rows,
     }

@@ -38,6 +38,7 @@ def main() -> None:
     for name, path in (item.split("=", 1) for item in options.test):
         report = mezzotint.evaluate(options.run, path, lpips=options.lpips)
         metrics[name] = {"psnr_y": round(report.psnr_y, 4), "ssim_y": round(report.ssim_y, 4)}
+        metrics[name]["psnr_lr"] = round(report.psnr_lr, 2)
         if report.lpips_squeeze is not None:
             metrics[name]["lpips_squeeze"] = round(report.lpips_squeeze, 4)
     if options.metrics:
