@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.models.reparameterization import convolution, merged_state
-from mezzotint.models.upsampling import BilinearUpsampling
+from mezzotint.models.reparameterization import convolution, kernel_of, merged_state, set_kernel
+from mezzotint.models.upsampling import BilinearUpsampling, resampled
 
 __all__ = ["RLFN"]
 
@@ -70,6 +70,10 @@ class RLFN(nn.Module):
         features = self.head(lr)
         residual = self.tail(features + self.merge(self.blocks(features)))
         return F.pixel_shuffle(residual, self.scale) + self.skip(lr)
+
+    def adopt_tail(self, source: RLFN) -> None:
+        """Begin with the tail of `source`, the same body for another scale, its kernels resampled."""
+        set_kernel(self.tail, *resampled(*kernel_of(source.tail), source.scale, self.scale))
 
     def fused(self) -> RLFN:
         """The deployed form: the same function, every kernel merged into a plain convolution."""
