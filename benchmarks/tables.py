@@ -72,6 +72,29 @@ def bicubic() -> str:
     return _table(("model", "data", "PSNR-Y (dB)", "SSIM-Y"), rows)
 
 
+def sr_recipes() -> str:
+    """What changes of a recipe are worth at equal training time, the best first."""
+    path = RESULTS / "sr-recipes.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    baseline = measured.get("baseline", {}).get("psnr_y")
+    ranked = sorted(measured.items(), key=lambda item: -(item[1]["psnr_y"] or 0.0))
+    rows = [
+        (
+            f"`{name}`",
+            f"`{result['recipe']}`: {', '.join(f'`{item}`' for item in result['overrides']) or 'as it is'}",
+            f"{result['parameters']:,}" if result["parameters"] else "",
+            f"{result['minutes']:g}",
+            f"{result['steps']:,}",
+            f"{result['lr_pixels'] / 1e6:.1f} M",
+            f"{result['psnr_y']:.3f}" if result["psnr_y"] else "diverged",
+            f"{result['psnr_y'] - baseline:+.3f}" if result["psnr_y"] and baseline else "",
+        )
+        for name, result in ranked
+    ]
+    headers = ("experiment", "recipe and changes", "parameters", "minutes", "steps", "LR pixels", "PSNR-Y (dB)")
+    return _table((*headers, "against baseline"), rows)
+
+
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [headers, tuple("---" for _ in headers), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
