@@ -4,8 +4,8 @@
 
 `sr_recipes.toml` lists the experiments: a name, the reason, overrides as `mezzotint train` takes them. Each runs in a
 process of its own, one after the other, and is written to the output as soon as it is done; a run that was cut off goes on
-from its checkpoint, and what is finished is skipped. The clock is the training loop's: loading the pictures does not count, the few
-validations do. Give other minutes another `--output`, since a name stands for one result.
+from its checkpoint, and what is finished is skipped. The clock is the training loop's: loading the pictures does not count,
+the few validations do. Give other minutes another `--output`, since a name stands for one result.
 
 A difference that another `--seed` turns round is none. Timings taken beside other work are worth less: the load is noted.
 """
