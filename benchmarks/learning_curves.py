@@ -75,7 +75,8 @@ def draw(curves: dict[str, Curve]) -> str:
             f'<path d="M{x(minute):.1f} {y(decibel):.1f}L{RIGHT + 10} {label:.1f}" stroke="{colour}" class="leader"/>',
             f'<path d="M{path}" stroke="{colour}" class="curve"/>',
             f'<circle cx="{x(minute):.1f}" cy="{y(decibel):.1f}" r="3.5" fill="{colour}"/>',
-            f'<text x="{RIGHT + 16}" y="{label + 4:.1f}" style="fill:{colour}" class="name">{escape(name)} {decibel:.2f}</text>',
+            f'<text x="{RIGHT + 16}" y="{label + 4:.1f}" class="name" style="fill:{colour}">'
+            f"{escape(name)} {decibel:.2f}</text>",
         ]
     body = "\n".join(parts)
     return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}">
