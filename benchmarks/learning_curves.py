@@ -39,9 +39,10 @@ def main() -> None:
 
 
 def curve(log: Path) -> Curve:
-    """Each validation of a run; empty for generators."""
+    """Each validation of a run that was later than 0.00 minutes; empty for generators."""
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [(line["minutes"], line["validation"]["psnr_y"]) for line in lines if "psnr_y" in line.get("validation", {})]
+    validations = [(line["minutes"], line.get("validation", {}).get("psnr_y")) for line in lines]
+    return [(minutes, psnr) for minutes, psnr in validations if minutes > 0 and psnr is not None]
 
 
 def draw(curves: dict[str, Curve]) -> str:
