@@ -58,13 +58,13 @@ def draw(curves: dict[str, Curve]) -> str:
         return BOTTOM - (decibel - low) / (high - low) * (BOTTOM - TOP)
 
     parts = [f'<text x="{LEFT}" y="22" class="title">PSNR-Y on validation images, dB</text>']
-    for decibel in range(low, high + 1):
-        parts.append(f'<path d="M{LEFT} {y(decibel):.1f}H{RIGHT}" class="grid"/>')
-        parts.append(f'<text x="{LEFT - 10}" y="{y(decibel) + 4:.1f}" text-anchor="end">{decibel}</text>')
-    for minute in (step * 10**power for power in range(-2, 5) for step in (1, 2, 5)):
-        if first <= math.log(minute) <= last:
-            parts.append(f'<path d="M{x(minute):.1f} {TOP}V{BOTTOM + 5}" class="grid"/>')
-            parts.append(f'<text x="{x(minute):.1f}" y="{BOTTOM + 21}" text-anchor="middle">{minute:g}</text>')
+    for line in range(low, high + 1):
+        parts.append(f'<path d="M{LEFT} {y(line):.1f}H{RIGHT}" class="grid"/>')
+        parts.append(f'<text x="{LEFT - 10}" y="{y(line) + 4:.1f}" text-anchor="end">{line}</text>')
+    for tick in (step * 10.0**power for power in range(-2, 5) for step in (1, 2, 5)):
+        if first <= math.log(tick) <= last:
+            parts.append(f'<path d="M{x(tick):.1f} {TOP}V{BOTTOM + 5}" class="grid"/>')
+            parts.append(f'<text x="{x(tick):.1f}" y="{BOTTOM + 21}" text-anchor="middle">{tick:g}</text>')
     parts.append(f'<text x="{RIGHT}" y="{BOTTOM + 42}" text-anchor="end">minutes of training</text>')
     label = math.inf
     # From the lowest end upwards, each name above the one before; a thin line leads to it.

@@ -60,9 +60,14 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
     report = mezzotint.evaluate(model, path, **settings)
     print(f"{_plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s")
     rows = [
-        {"name": row.name, "psnr_y": _number(row.psnr_y, 4), "psnr_rgb": _number(row.psnr_rgb, 4)}
-        | {"ssim_y": _number(row.ssim_y, 5), "seconds": _number(row.seconds, 4)}
-        | _perceptual(row.lpips_squeeze)
+        {
+            "name": row.name,
+            "psnr_y": _number(row.psnr_y, 4),
+            "psnr_rgb": _number(row.psnr_rgb, 4),
+            "ssim_y": _number(row.ssim_y, 5),
+            **_perceptual(row.lpips_squeeze),
+            "seconds": _number(row.seconds, 4),
+        }
         for row in report.results
     ]
     return {
