@@ -137,18 +137,22 @@ def train(asked: dict[str, Any], data: list[Path], folder: Path, validation: Pat
 def measured(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     """What the log of a run says, and how large the deployed network is (unless it diverged)."""
     lines = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
-    data = recipes.read(asked["recipe"], arguments(asked)).data
-    assert data.patch is not None
-    pixels = data.batch * data.patch**2
-    speeds = [line["steps_per_second"] for line in lines if "steps_per_second" in line]
+    recipe = recipes.read(asked["recipe"], arguments(asked))
+    pixels, speeds, before = 0, [], 0
+    for line in lines:
+        # The patches of the phase that the line was written in; lines are close enough to one another.
+        patch, batch = recipe.patches()[recipe.phase(min(line["minutes"] / asked["minutes"], 1.0))]
+        pixels, before = pixels + (line["step"] - before) * batch * patch**2, line["step"]
+        if "steps_per_second" in line:
+            speeds.append(line["steps_per_second"] * batch * patch**2)
     curve = [[line["minutes"], line["validation"]["psnr_y"]] for line in lines if "validation" in line]
     finished = (folder / "weights.safetensors").exists()
     return {
         "parameters": catalog.card(folder).parameters if finished else None,
         "steps": lines[-1]["step"],
-        "lr_pixels": lines[-1]["step"] * pixels,
+        "lr_pixels": pixels,
         # The median leaves out the intervals that a validation made longer.
-        "lr_pixels_per_second": round(statistics.median(speeds) * pixels) if speeds else None,
+        "lr_pixels_per_second": round(statistics.median(speeds)) if speeds else None,
         "curve": curve,  # minutes, PSNR-Y in dB of the averaged network
         "psnr_y": curve[-1][1] if finished else None,
     }
