@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card, read_card
+from mezzotint.errors import ModelError
 from mezzotint.export.onnx import export_network
 from mezzotint.models import weights
 from mezzotint.models.compact import Compact
@@ -44,6 +45,11 @@ def test_a_generator_is_counted_by_the_image():
     card = Card("it", GENERATION, "dcgan.Generator", latent_dim=network.latent_dim, labels=("a", "b", "c"))
     project = 2 * network.latent_dim * network.project.out_features  # z and the embedded label
     assert project < weights.counted(network, card).macs == multiplications(network, (1, network.latent_dim), (1,))
+
+
+def test_a_card_of_other_inputs_is_refused():
+    with pytest.raises(ModelError, match="the card of it does not describe its network"):
+        weights.counted(SRResNet(in_channels=1), Card("it", SUPER_RESOLUTION, "srresnet.SRResNet", scale=4))
 
 
 def test_the_network_stays_as_it_is():

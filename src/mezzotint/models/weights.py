@@ -113,13 +113,17 @@ def deployed(network: nn.Module) -> nn.Module:
 
 
 def counted(network: nn.Module, card: Card) -> Card:
-    """The card with the `parameters` and `macs` of `network` as it is."""
+    """The card with the `parameters` and `macs` of `network` as it is. Raises `ModelError` if it takes other inputs."""
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if card.task == GENERATION:
-        labels = [(1,)] if card.labels else []
-        macs = multiplications(network, (1, *card.latent_shape), *labels)
+        pixels, shapes = 1, [(1, *card.latent_shape), *([(1,)] if card.labels else [])]
     else:
-        macs = round(multiplications(network, (1, card.in_channels, _SIDE, _SIDE)) / _SIDE**2)
+        pixels, shapes = _SIDE**2, [(1, card.in_channels, _SIDE, _SIDE)]
+    try:
+        macs = round(multiplications(network, *shapes) / pixels)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:200]
+        raise ModelError(f"the card of {card.name} does not describe its network: {why}") from error
     return card.replace(parameters=parameters, macs=macs)
 
 
