@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
+    parser.add_argument(
+        "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
+    )
     options = parser.parse_args()
     data = dict(item.partition("=")[::2] for item in options.data)
     if not all(data.values()):
@@ -38,11 +41,16 @@ def main() -> None:
     named = " ".join(f"--data {name}=PATH" for name in data)
     facts = {
         "command": f"python benchmarks/measure_models.py {' '.join(map(_plain, options.models))} {named} "
-        f"--output {_plain(options.output) if options.output.is_absolute() else options.output}",
+        f"--output {_plain(options.output) if options.output.is_absolute() else options.output}"
+        + (f" --lpips {' '.join(map(_plain, options.lpips))}" if options.lpips else ""),
         "environment": environment(),
         "settings": settings,
         "protocol": "MATLAB bicubic on 8 bits; prediction rounded to 8 bits; border of scale pixels cut; Y of BT.601",
-        "results": [measure(model, name, path, settings) for model in options.models for name, path in data.items()],
+        "results": [
+            measure(model, name, path, settings | {"lpips": options.lpips})
+            for model in options.models
+            for name, path in data.items()
+        ],
     }
     files.write_bytes(options.output, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
 
@@ -52,8 +60,15 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
     report = mezzotint.evaluate(model, path, **settings)
     print(f"{_plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s")
     rows = [
-        {"name": row.name, "psnr_y": _number(row.psnr_y, 4), "psnr_rgb": _number(row.psnr_rgb, 4)}
-        | {"ssim_y": _number(row.ssim_y, 5), "psnr_lr": _number(row.psnr_lr, 2), "seconds": _number(row.seconds, 4)}
+        {
+            "name": row.name,
+            "psnr_y": _number(row.psnr_y, 4),
+            "psnr_rgb": _number(row.psnr_rgb, 4),
+            "ssim_y": _number(row.ssim_y, 5),
+            "psnr_lr": _number(row.psnr_lr, 2),
+            **_perceptual(row.lpips_squeeze),
+            "seconds": _number(row.seconds, 4),
+        }
         for row in report.results
     ]
     return {
@@ -68,9 +83,14 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
         "psnr_rgb": _number(report.psnr_rgb, 4),
         "ssim_y": _number(report.ssim_y, 5),
         "psnr_lr": _number(report.psnr_lr, 2),
+        **_perceptual(report.lpips_squeeze),
         "median_seconds": _number(statistics.median(row.seconds for row in report.results), 4),
         "images": rows,
     }
+
+
+def _perceptual(lpips: float | None) -> dict[str, float | None]:
+    return {} if lpips is None else {"lpips_squeeze": _number(lpips, 4)}
 
 
 def _number(value: float, digits: int) -> float | None:

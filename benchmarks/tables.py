@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mezzotint import catalog
-from mezzotint.card import GENERATION, Card
+from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -34,35 +34,51 @@ def main() -> None:
 
 
 def models() -> str:
-    """All models that come with the package, from their cards."""
-    rows = [_model(catalog.card(name)) for name in catalog.names()]
-    return _table(("model", "what it does", "parameters", "measured", "trained"), rows)
+    """The upscalers that come with the package, from their cards; quality of the bicubic ones from its own file."""
+    headers = ("model", "what it does", "parameters", "MACs per LR pixel", "Set5 (dB)", "Set14 (dB)")
+    rows = [_upscaler(card) for card in map(catalog.card, catalog.names()) if card.task == SUPER_RESOLUTION]
+    return _table((*headers, "LPIPS on Set14", "trained"), rows)
 
 
-def _model(card: Card) -> tuple[str, ...]:
+def generators() -> str:
+    """The generators that come with the package, from their cards."""
+    headers = ("model", "what it does", "parameters", "MACs per image", "classifier accuracy", "trained")
+    return _table(headers, [_generator(card) for card in map(catalog.card, catalog.names()) if card.task == GENERATION])
+
+
+def _upscaler(card: Card) -> tuple[str, ...]:
+    measured = card.metrics or _baseline(card)
+    set5, set14 = (measured.get(name, {}) for name in ("Set5", "Set14"))
     return (
-        f"`{card.name}`",
-        card.description,
-        f"{card.parameters:,}" if card.parameters else "",
-        _measured(card),
-        f"{card.minutes:.0f} min, {card.steps:,} steps" if card.minutes and card.steps else "",
+        *_head(card),
+        f"{set5['psnr_y']:.2f}" if set5 else "",
+        f"{set14['psnr_y']:.2f}" if set14 else "",
+        f"{set14['lpips_squeeze']:.3f}" if "lpips_squeeze" in set14 else "",
+        _training(card),
     )
 
 
-def _measured(card: Card) -> str:
-    if card.task == GENERATION:
-        return "; ".join(
-            f"{name}: classifier accuracy {values['classifier_accuracy']:.3f} (real pictures {values['real']:.3f})"
-            for name, values in card.metrics.items()
-            if "classifier_accuracy" in values
-        )
-    psnr = {name: values["psnr_y"] for name, values in card.metrics.items()} or _baseline(card)
-    return ", ".join(f"{name} {psnr[name]:.2f} dB" for name in ("Set5", "Set14") if name in psnr)
+def _generator(card: Card) -> tuple[str, ...]:
+    measured = "; ".join(
+        f"{name}: {values['classifier_accuracy']:.3f} (real pictures {values['real']:.3f})"
+        for name, values in card.metrics.items()
+        if "classifier_accuracy" in values
+    )
+    return *_head(card), measured, _training(card)
 
 
-def _baseline(card: Card) -> dict[str, float]:
+def _head(card: Card) -> tuple[str, ...]:
+    counts = (f"{count:,}" if count else "" for count in (card.parameters, card.macs))
+    return f"`{card.name}`", card.description, *counts
+
+
+def _training(card: Card) -> str:
+    return f"{card.minutes:.0f} min, {card.steps:,} steps" if card.minutes and card.steps else ""
+
+
+def _baseline(card: Card) -> dict[str, dict[str, float]]:
     measured = json.loads((RESULTS / "bicubic.json").read_text(encoding="utf-8"))["results"]
-    return {row["data"]: row["psnr_y"] for row in measured if row["model"] == card.name}
+    return {row["data"]: row for row in measured if row["model"] == card.name}
 
 
 def bicubic() -> str:
@@ -70,6 +86,29 @@ def bicubic() -> str:
     measured = json.loads((RESULTS / "bicubic.json").read_text(encoding="utf-8"))["results"]
     rows = [(row["model"], row["data"], f"{row['psnr_y']:.2f}", f"{row['ssim_y']:.4f}") for row in measured]
     return _table(("model", "data", "PSNR-Y (dB)", "SSIM-Y"), rows)
+
+
+def sr_recipes() -> str:
+    """What changes of a recipe are worth at equal training time, the best first."""
+    path = RESULTS / "sr-recipes.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    baseline = measured.get("baseline", {}).get("psnr_y")
+    ranked = sorted(measured.items(), key=lambda item: -(item[1]["psnr_y"] or 0.0))
+    rows = [
+        (
+            f"`{name}`",
+            f"`{result['recipe']}`: {', '.join(f'`{item}`' for item in result['overrides']) or 'as it is'}",
+            f"{result['parameters']:,}" if result["parameters"] else "",
+            f"{result['minutes']:g}",
+            f"{result['steps']:,}",
+            f"{result['lr_pixels'] / 1e6:.1f} M",
+            f"{result['psnr_y']:.3f}" if result["psnr_y"] else "diverged",
+            f"{result['psnr_y'] - baseline:+.3f}" if result["psnr_y"] and baseline else "",
+        )
+        for name, result in ranked
+    ]
+    headers = ("experiment", "recipe and changes", "parameters", "minutes", "steps", "LR pixels", "PSNR-Y (dB)")
+    return _table((*headers, "against baseline"), rows)
 
 
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

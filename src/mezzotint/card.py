@@ -44,6 +44,11 @@ class Card:
     size: tuple[int, int] | None = None  # generation: height, width
     labels: tuple[str, ...] = ()  # generation: class names in the order of their numbers; empty if unconditional
     parameters: int | None = None
+    # Multiply-accumulates of convolutions and matrix products: for a low-resolution pixel, or for an image generated.
+    macs: int | None = None
+    speed: dict[str, Any] = field(
+        default_factory=dict
+    )  # what one picture took: seconds, input, processor, threads, ...
     version: str = ""  # of mezzotint, when trained
     recipe: dict[str, Any] = field(default_factory=dict)
     parents: tuple[dict[str, Any], ...] = ()  # of weights in between: name, weights_sha256, share of each

@@ -37,6 +37,7 @@ def test_a_model_shows_its_card_tensors_and_checksums(model: Path, capsys: pytes
     assert facts["card"]["network"] == "srresnet.SRResNet"
     assert facts["tensors"]["head.0.weight"] == "F32 [4, 3, 9, 9]"
     assert facts["weights_match_card"] is True
+    assert facts["gmacs_for_1280x720"] == round(facts["card"]["macs"] * 640 * 360 / 1e9, 2) > 0
     assert facts["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 

@@ -20,7 +20,8 @@ LR = np.random.default_rng(0).random((1, 3, 12, 14), np.float32)
 
 
 def save(path: Path, network: torch.nn.Module, reference: str, arguments: dict, **facts: object) -> Path:
-    card = Card(path.stem, SUPER_RESOLUTION, reference, arguments, scale=network.scale, halo=network.halo, **facts)
+    facts |= {"scale": network.scale, "halo": network.halo, "in_channels": network.in_channels}
+    card = Card(path.stem, SUPER_RESOLUTION, reference, arguments, **facts)
     weights.save(network, card, path)
     return path
 

@@ -10,6 +10,7 @@ from torch import nn
 from mezzotint.card import SUPER_RESOLUTION, Card, read_card
 from mezzotint.export.onnx import export_network
 from mezzotint.export.rewrites import rewritten
+from mezzotint.models.cost import multiplications
 from mezzotint.models.edsr import EDSR
 from mezzotint.models.srresnet import SRResNet
 
@@ -198,3 +199,4 @@ def test_the_card_counts_what_was_learned_and_not_the_zeros(exported: Path) -> N
     card = read_card(exported)
     learned = SRResNet(4, **SMALL)
     assert card.parameters == sum(parameter.numel() for parameter in learned.parameters())
+    assert card.macs == multiplications(learned, (1, 3, 16, 16)) // 16**2

@@ -1,5 +1,6 @@
 import math
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -271,3 +272,14 @@ def test_mistakes_in_phases_are_named(phases, message):
 def test_generation_has_no_phases():
     with pytest.raises(UsageError, match="phases: only super-resolution has any"):
         model.read("fashion-28", ["phases=[{begin=0.5}]"])
+
+
+def test_planned_experiments_are_recipes_without_mistakes():
+    path = Path(__file__).parents[2] / "benchmarks" / "sr_recipes.toml"
+    file = tomllib.loads(path.read_text(encoding="utf-8"))
+    names = [experiment["name"] for experiment in file["experiment"]]
+    assert len(set(names)) == len(names) > 0 and all(experiment["why"] for experiment in file["experiment"])
+    for experiment in file["experiment"]:
+        overrides = [*file["always"], *experiment.get("overrides", [])]
+        recipe = model.read(experiment.get("recipe", file["recipe"]), overrides)
+        assert recipe.task == SUPER_RESOLUTION and recipe.minutes is None

@@ -33,6 +33,7 @@ def test_the_card_says_what_one_must_know(name):
     assert card == twin
     assert card.name == name
     assert card.data and card.licence and card.recipe and card.steps and card.minutes and card.parameters
+    assert card.macs and card.speed["seconds"] > 0
     if card.task == SUPER_RESOLUTION:
         assert {"Set5", "Set14", "validation"} <= set(card.metrics)
 

@@ -41,6 +41,9 @@ def _model(name_or_path: str) -> dict[str, Any]:
     """Facts about a model, found without torch and without running it."""
     card = catalog.card(name_or_path)
     facts: dict[str, Any] = {"kind": "model", "file": None, "card": json.loads(card.to_json())}
+    if card.macs and card.scale:
+        # The measure of papers on small networks: 10^9 multiply-accumulates for a picture enlarged to 1280x720.
+        facts["gmacs_for_1280x720"] = round(card.macs * 1280 * 720 / card.scale**2 / 1e9, 2)
     suffix = Path(name_or_path).suffix
     path = catalog.find(name_or_path, suffix if suffix == catalog.TRAINED else catalog.DEPLOYED)
     if path is None:

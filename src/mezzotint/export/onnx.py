@@ -42,7 +42,7 @@ def export(source: str | Path, output: str | Path, *, overwrite: bool = False) -
 
 
 def export_network(network: nn.Module, card: Card, output: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the `.onnx` of a network in memory, which stays as it is; `card.parameters` becomes the deployed form's.
+    """Write the `.onnx` of a network in memory, which stays as it is; the card counts the deployed form.
 
     Inputs and outputs: `lr` -> `sr`, B C H W, or `z` (, `labels`) -> `images`; batch and sides of any size. Equal weights
     and cards give equal bytes. Raises `ModelError` if the file's results differ from torch's by more than 1e-4, and as
@@ -52,7 +52,7 @@ def export_network(network: nn.Module, card: Card, output: str | Path, *, overwr
     _check_output(output, overwrite)
     reference = copy.deepcopy(network).cpu().float().eval()
     deployed = weights.deployed(reference)
-    card = card.replace(parameters=sum(parameter.numel() for parameter in deployed.parameters()))
+    card = weights.counted(deployed, card)
     data = _onnx(rewritten(deployed), card)
     _verify(data, reference, card, output)
     files.write_bytes(output, data, overwrite=overwrite)

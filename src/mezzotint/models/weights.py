@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from mezzotint import files, refs
-from mezzotint.card import KEY, Card, read_card
+from mezzotint.card import GENERATION, KEY, Card, read_card
 from mezzotint.errors import InputError, MezzotintError, ModelError, UsageError, missing_extra
+from mezzotint.models.cost import multiplications
 from mezzotint.models.reparameterization import ReparameterizedConv
 from mezzotint.tensors import digest, read_header
 
@@ -19,10 +20,12 @@ __all__: list[str] = []
 
 # A constructor argument beyond this is damage or an attack: no width, depth or side of ours comes near it.
 _LARGEST_ARGUMENT = 4096
+# Of the input that cost is counted on: any will do for networks of convolutions.
+_SIDE = 32
 
 
 def save(network: nn.Module, card: Card, path: str | Path, *, overwrite: bool = True) -> Card:
-    """Write `network`'s state with `card`, its `parameters` and `weights_sha256` filled in; returns that card.
+    """Write `network`'s state with `card`, its `parameters`, `macs` and `weights_sha256` filled in; returns it.
 
     Equal weights and equal cards give equal bytes. Raises `ModelError` if `load` could not read the file back (the card
     does not describe this network, or a weight is not finite) and `OutputError`.
@@ -39,9 +42,7 @@ def save(network: nn.Module, card: Card, path: str | Path, *, overwrite: bool = 
     total = hashlib.sha256()
     for name in sorted(state):
         total.update(state[name].flatten().view(torch.uint8).numpy())
-    card = card.replace(
-        parameters=sum(parameter.numel() for parameter in network.parameters()), weights_sha256=total.hexdigest()
-    )
+    card = counted(network, card).replace(weights_sha256=total.hexdigest())
     # One metadata key: the library writes several in varying order.
     files.write_bytes(path, safetensors.torch.save(state, {KEY: card.to_json()}), overwrite=overwrite)
     return card
@@ -109,6 +110,21 @@ def deployed(network: nn.Module) -> nn.Module:
     """The network as it is run: its own `fused()` form, same function at less cost, where it has one."""
     fused = getattr(network, "fused", None)
     return fused() if callable(fused) else network
+
+
+def counted(network: nn.Module, card: Card) -> Card:
+    """The card with the `parameters` and `macs` of `network` as it is. Raises `ModelError` if it takes other inputs."""
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    if card.task == GENERATION:
+        pixels, shapes = 1, [(1, *card.latent_shape), *([(1,)] if card.labels else [])]
+    else:
+        pixels, shapes = _SIDE**2, [(1, card.in_channels, _SIDE, _SIDE)]
+    try:
+        macs = round(multiplications(network, *shapes) / pixels)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:200]
+        raise ModelError(f"the card of {card.name} does not describe its network: {why}") from error
+    return card.replace(parameters=parameters, macs=macs)
 
 
 def _construct(card: Card, path: str | Path) -> nn.Module:
