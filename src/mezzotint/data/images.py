@@ -29,6 +29,7 @@ class ImageSet:
         self.names: list[str] = []
         self.labels: list[int] = []
         self.classes: list[str] = []
+        self.twins: ImageSet | None = None  # the same images at low resolution, where the data brings them (`pairs.py`)
         self.skipped: list[str] = []  # one line for each file left out: its name and why
         self._used = 0
 
@@ -39,6 +40,15 @@ class ImageSet:
         """Image `index`, a view H W C."""
         start, shape = self.starts[index], self.shapes[index]
         return self.buffer[start : start + int(np.prod(shape))].reshape(shape)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The bytes of all images, end to end."""
+        return self.buffer[: self._used]
+
+    def layout(self) -> np.ndarray:
+        """For each image its first byte in `pixels`, height, width and channels: N 4 int64."""
+        return np.column_stack([np.array(self.starts, np.int64), np.array(self.shapes, np.int64).reshape(-1, 3)])
 
     def split(self, count: int) -> tuple[ImageSet, ImageSet]:
         """The set without `count` images spread evenly over it, and these; both share the buffer."""
@@ -55,6 +65,7 @@ class ImageSet:
         )
         for name in ("starts", "shapes", "names", "labels"):
             setattr(subset, name, [getattr(self, name)[index] for index in indices])
+        subset.twins = self.twins._subset(indices) if self.twins else None
         return subset
 
     def append(self, image: np.ndarray, name: str, label: int = 0) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from mezzotint.card import GENERATION
-from mezzotint.data.batches import Degradation, DegradedPairs, Images, PatchPairs
+from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import fit_size, large_enough
 from mezzotint.recipes.model import Recipe
@@ -37,16 +39,18 @@ def degradation(recipe: Recipe) -> Degradation | None:
     return degrade
 
 
-def batches(recipe: Recipe, images: ImageSet) -> Sequence[PatchPairs | DegradedPairs | Images]:
-    """Endless batches of `images` by the recipe, for each of its phases."""
+def batches(
+    recipe: Recipe, images: ImageSet, device: torch.device = CPU
+) -> Sequence[PatchPairs | DegradedPairs | Images]:
+    """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be."""
     data = recipe.data
     if recipe.task == GENERATION:
-        return [Images(images, data.batch, recipe.seed, data.augment)]
+        return [Images(images, data.batch, recipe.seed, data.augment, device)]
     degrade, scale = degradation(recipe), scale_of(recipe)
     (patch, batch), *later = recipe.patches()
     first: PatchPairs | DegradedPairs
     if degrade is None:
-        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment)
+        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device)
     else:
-        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment)
+        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device)
     return [first, *(first.resized(*sizes) for sizes in later)]

@@ -160,7 +160,7 @@ def _data(
     samples = folder / "samples"
     images = feed.load(recipe, paths)
     if recipe.task == GENERATION:
-        return feed.batches(recipe, images), observers.generation(samples, recipe, device), images
+        return feed.batches(recipe, images, device), observers.generation(samples, recipe, device), images
     scale = feed.scale_of(recipe)
     if validation is not None:
         held_out = load_images([validation], channels=recipe.data.channels, prepare=large_enough(16 * scale))
@@ -169,7 +169,7 @@ def _data(
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
     observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
-    return feed.batches(recipe, images), observe, images
+    return feed.batches(recipe, images, device), observe, images
 
 
 def _check_classes(recipe: Recipe, images: ImageSet) -> None:
