@@ -12,6 +12,7 @@ from PIL import Image
 
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import InputError, InterruptedRun, OutputError, UsageError
+from mezzotint.image.resize import imresize
 from mezzotint.models.compact import Compact
 from mezzotint.models.weights import save
 from mezzotint.recipes import model
@@ -246,3 +247,25 @@ def test_a_state_is_what_the_checkpoint_keeps():
     assert [field.name for field in dataclasses.fields(loop.State)] == [
         "step", "seconds", "skipped", "skipped_in_a_row", "score", "score_step",
     ]  # fmt: skip
+
+
+def paired(folder, change=lambda lr: lr):
+    """Six pairs; `change` is what happened to their low-resolution sides."""
+    for index in range(6):
+        hr = imresize(np.random.default_rng(index).integers(0, 256, (12, 14, 3), np.uint8), size=(128, 144))
+        for side, pixels in (("HR", hr), ("LR", change(imresize(hr, 1 / 4)))):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / side / f"{index}.png")
+    return folder
+
+
+def test_pairs_are_compared_before_training_and_used_as_they_are(tmp_path, trained, capsys):
+    good = paired(tmp_path / "good", lambda lr: lr // 8 * 8)
+    run.train("compact-x4", good, tmp_path / "run", overrides=TINY, validation=good, threads=1)
+    assert len(trained["batches"].hr) == 6 and not (trained["batches"].lr.pixels % 8).any()
+    assert "LR is not MATLAB's bicubic" in capsys.readouterr().err
+    train(good, tmp_path / "silent")
+    assert not capsys.readouterr().err and len(trained["batches"].hr) == 5
+    with pytest.raises(InputError, match=r"first HR/1\.png, have their colours in another order \(BGR\)"):
+        train(paired(tmp_path / "swapped", lambda lr: lr[..., ::-1]), tmp_path / "not")
+    assert not (tmp_path / "not").exists()

@@ -10,7 +10,9 @@ import torch
 from mezzotint.card import GENERATION
 from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
+from mezzotint.data.pairs import bring_pairs, load_pairs
 from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.errors import UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 
@@ -22,13 +24,32 @@ def scale_of(recipe: Recipe) -> int:
 
 
 def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -> ImageSet:
-    """The images that a recipe trains on, prepared for it. Arguments and errors as `load_images`."""
+    """The images that a recipe trains on, prepared for it; with `twins` if the data has the sub-folders `HR` and `LR`.
+
+    Arguments and errors as `load_images`, and `UsageError` for a recipe that degrades data which is low-resolution already.
+    """
     data = recipe.data
     if recipe.task == GENERATION:
         assert data.size is not None
         return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
     largest = max(patch for patch, _ in recipe.patches())
-    return load_images(paths, channels=data.channels, prepare=large_enough(largest * scale_of(recipe)), most=most)
+    return _load(recipe, paths, largest * scale_of(recipe), most)
+
+
+def held_out(recipe: Recipe, path: str | Path) -> ImageSet:
+    """The images of a super-resolution recipe's validation, as `load`."""
+    return _load(recipe, [path], 16 * scale_of(recipe))
+
+
+def _load(recipe: Recipe, paths: Sequence[str | Path], least: int, most: int | None = None) -> ImageSet:
+    if not bring_pairs(paths):
+        return load_images(paths, channels=recipe.data.channels, prepare=large_enough(least), most=most)
+    if recipe.degradation is not None:
+        raise UsageError(
+            f"{paths[0]} brings its own low-resolution images (LR) and the recipe has a [degradation] to make others: give "
+            "the folder HR alone, or a recipe without"
+        )
+    return load_pairs(paths, scale_of(recipe), channels=recipe.data.channels, least=least, most=most)
 
 
 def degradation(recipe: Recipe) -> Degradation | None:
