@@ -98,7 +98,7 @@ def test_one_pair_that_is_wrong_is_left_out_by_its_name(tmp_path):
 def test_a_recipe_takes_pairs_as_they_are_and_does_not_degrade_them(tmp_path):
     folder = pairs(tmp_path)
     images = feed.load(model.read("compact-x4", TINY), [folder])
-    assert isinstance(feed.batches(model.read("compact-x4", TINY), images), PatchPairs)
+    assert isinstance(feed.batches(model.read("compact-x4", TINY), images)[0], PatchPairs)
     with pytest.raises(UsageError, match=r"LR.*\[degradation\].*HR alone"):
         feed.load(model.read("photo-x4", TINY), [folder])
     assert feed.load(model.read("photo-x4", TINY), [folder / "HR"]).twins is None

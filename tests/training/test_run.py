@@ -146,6 +146,18 @@ def test_resuming_goes_on_with_the_same_recipe_and_images_alone(pictures, tmp_pa
         train(moved, tmp_path / "run", resume=True)
 
 
+def test_a_record_from_before_a_key_existed_can_be_resumed(pictures, tmp_path, trained):
+    train(pictures, tmp_path / "run")
+    path = tmp_path / "run" / "recipe.json"
+    record = json.loads(path.read_text())
+    del record["recipe"]["data"]["mix"], record["recipe"]["degradation"]
+    path.write_text(json.dumps(record))
+    train(pictures, tmp_path / "run", resume=True)
+    assert trained["resume"] is True
+    with pytest.raises(UsageError, match="another recipe: data differ"):
+        train(pictures, tmp_path / "run", overrides=[*TINY, "data.mix={mixup=0.5}"], resume=True)
+
+
 def test_a_run_killed_before_its_first_checkpoint_starts_again(pictures, tmp_path, trained):
     train(pictures, tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
@@ -262,10 +274,10 @@ def paired(folder, change=lambda lr: lr):
 def test_pairs_are_compared_before_training_and_used_as_they_are(tmp_path, trained, capsys):
     good = paired(tmp_path / "good", lambda lr: lr // 8 * 8)
     run.train("compact-x4", good, tmp_path / "run", overrides=TINY, validation=good, threads=1)
-    assert len(trained["batches"].hr) == 6 and not (trained["batches"].lr.pixels % 8).any()
+    assert len(trained["batches"][0].hr) == 6 and not (trained["batches"][0].lr.pixels % 8).any()
     assert "LR is not MATLAB's bicubic" in capsys.readouterr().err
     train(good, tmp_path / "silent")
-    assert not capsys.readouterr().err and len(trained["batches"].hr) == 5
+    assert not capsys.readouterr().err and len(trained["batches"][0].hr) == 5
     with pytest.raises(InputError, match=r"first HR/1\.png, have their colours in another order \(BGR\)"):
         train(paired(tmp_path / "swapped", lambda lr: lr[..., ::-1]), tmp_path / "not")
     assert not (tmp_path / "not").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from mezzotint.card import GENERATION
+from mezzotint.data.augment import Mixed
 from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.pairs import bring_pairs, load_pairs
@@ -43,6 +44,11 @@ def held_out(recipe: Recipe, path: str | Path) -> ImageSet:
 
 def _load(recipe: Recipe, paths: Sequence[str | Path], least: int, most: int | None = None) -> ImageSet:
     if not bring_pairs(paths):
+        if "cutblur" in recipe.data.mix and recipe.degradation is None:
+            raise UsageError(
+                "data.mix: cutblur changes nothing where LR is MATLAB's bicubic of HR; it is for recipes with a "
+                "[degradation] and for data that brings LR"
+            )
         return load_images(paths, channels=recipe.data.channels, prepare=large_enough(least), most=most)
     if recipe.degradation is not None:
         raise UsageError(
@@ -62,7 +68,7 @@ def degradation(recipe: Recipe) -> Degradation | None:
 
 def batches(
     recipe: Recipe, images: ImageSet, device: torch.device = CPU
-) -> Sequence[PatchPairs | DegradedPairs | Images]:
+) -> Sequence[PatchPairs | DegradedPairs | Images | Mixed]:
     """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be."""
     data = recipe.data
     if recipe.task == GENERATION:
@@ -74,4 +80,5 @@ def batches(
         first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device)
     else:
         first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device)
-    return [first, *(first.resized(*sizes) for sizes in later)]
+    each = [first, *(first.resized(*sizes) for sizes in later)]
+    return [Mixed(pairs, data.mix, recipe.seed) for pairs in each] if data.mix else each

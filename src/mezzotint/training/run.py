@@ -26,7 +26,6 @@ from torch import nn
 
 import mezzotint
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
-from mezzotint.data.batches import DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet
 from mezzotint.data.pair_checks import check_pairs
 from mezzotint.errors import InputError, InterruptedRun, MezzotintError, UsageError
@@ -37,7 +36,7 @@ from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import feed, observers, progress
 from mezzotint.training.devices import choose_device
-from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
+from mezzotint.training.loop import CHECKPOINT, LOG, Batches, Method, Observer, fit
 from mezzotint.training.muon import Muon
 
 RECORD = "recipe.json"
@@ -161,7 +160,7 @@ def _card(recipe: Recipe, generator: Any) -> Card:
 
 def _data(
     recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
-) -> tuple[Sequence[PatchPairs | DegradedPairs | Images], Observer, ImageSet]:
+) -> tuple[Sequence[Batches], Observer, ImageSet]:
     samples = folder / "samples"
     images = feed.load(recipe, paths)
     if recipe.task == GENERATION:
@@ -213,7 +212,8 @@ def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
         return None
     try:
         before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        trained = before["recipe"]
+        # Through the model, so that keys which recipes did not have then count as what they are by default.
+        trained = Recipe.model_validate(before["recipe"]).model_dump(mode="json")
         wanted = recipe.model_dump(mode="json")
         changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained.get(key)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
