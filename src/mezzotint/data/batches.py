@@ -119,7 +119,8 @@ class DegradedPairs:
         rows, columns = (min(p + _AROUND, side // s) * s for side in (height, width))
         y, x = random.integers(height - rows + 1), random.integers(width - columns + 1)
         turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
-        large = _dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip)
+        # Contiguous, or every step of the degradation reads a turned patch against the order of its memory.
+        large = np.ascontiguousarray(_dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip))
         small = self.degrade(large, s, random)
         y, x = random.integers(small.shape[0] - p + 1), random.integers(small.shape[1] - p + 1)
         return small[y : y + p, x : x + p], large[y * s : (y + p) * s, x * s : (x + p) * s]
