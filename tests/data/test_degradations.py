@@ -1,6 +1,10 @@
 """Every degradation by its statistics: how wide it blurs, how strong its noise is, what compression leaves."""
 
+import inspect
 import math
+from collections import Counter
+from dataclasses import fields
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,6 +17,35 @@ from mezzotint.image.resize import imresize
 
 SHAPES = [(1, 1, 1), (1, 9, 3), (17, 8, 1), (13, 31, 3)]
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+
+
+# Every degradation, and the test of its statistics; `test_every_degradation_is_measured` fails for one that is not here.
+MEASURED = {
+    "gaussian_kernel": "test_a_gaussian_is_as_wide_as_it_says_in_the_direction_it_says",
+    "plateau_kernel": "test_shapes_of_kernels",
+    "sinc_kernel": "test_the_sinc_kernel_is_the_low_pass_filter_of_its_cutoff",
+    "blur": "test_blur_is_a_convolution_with_mirrored_borders",
+    "resize": "test_resizing_keeps_the_mean_and_the_place",
+    "gaussian_noise": "test_gaussian_noise_is_as_strong_as_it_says",
+    "poisson_noise": "test_poisson_noise_grows_with_the_light",
+    "compress": "test_better_quality_leaves_less_error",
+    "sharpen": "test_sharpening_adds_what_the_blur_takes_away_at_every_frequency",
+    "to_uint8": "test_levels_are_rounded_half_up_and_come_back",
+    "to_floats": "test_levels_are_rounded_half_up_and_come_back",
+}
+
+
+def test_every_degradation_is_measured():
+    functions = inspect.getmembers(d, inspect.isfunction)
+    public = {name for name, function in functions if function.__module__ == d.__name__ and not name.startswith("_")}
+    assert public == set(MEASURED), "a new degradation needs a test of its statistics"
+    for name, test in MEASURED.items():
+        assert f"d.{name}(" in inspect.getsource(globals()[test]), f"{test} does not call {name}"
+    # And every kernel of resizing and every format of compression.
+    assert set(get_args(d.Resampling)) == set(RESAMPLINGS) and set(get_args(d.Format)) == set(FORMATS)
+
+
+RESAMPLINGS, FORMATS = ["area", "bilinear", "bicubic"], ["JPEG", "WebP"]
 
 
 def rng(*seed: int) -> np.random.Generator:
@@ -106,7 +139,7 @@ def test_blur_is_a_convolution_with_mirrored_borders(shape):
     np.testing.assert_allclose(blurred, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["area", "bilinear", "bicubic"])
+@pytest.mark.parametrize("method", RESAMPLINGS)
 def test_resizing_keeps_the_mean_and_the_place(method):
     image = np.zeros((48, 48, 3), np.float32)
     image[20:28, 12:20] = 1  # its middle at 23.5, 15.5
@@ -151,7 +184,7 @@ def test_poisson_noise_leaves_black_alone():
     assert np.array_equal(d.poisson_noise(black, rng(), 3.0), black)
 
 
-@pytest.mark.parametrize("format_name", ["JPEG", "WebP"])
+@pytest.mark.parametrize("format_name", FORMATS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_better_quality_leaves_less_error(format_name, channels):
     image = picture(75, 101, channels)
@@ -183,6 +216,35 @@ def test_sharpening_overshoots_at_edges_and_leaves_flat_parts():
     np.testing.assert_allclose(sharp[:, :10], 0, atol=1e-6)
     np.testing.assert_allclose(sharp.mean(), 0.5, atol=1e-6)
     assert np.array_equal(d.sharpen(image, 0.0), image)
+
+
+def test_sharpening_adds_what_the_blur_takes_away_at_every_frequency():
+    """A wave of frequency f is scaled by 1 + amount * (1 - G(f)), where G(f) = exp(-(sigma f)^2 / 2) for a Gaussian."""
+    x = np.arange(200, dtype=np.float32)[None, :, None].repeat(60, axis=0)
+    for frequency in (0.2, 0.8, 1.6):
+        wave = np.cos(np.float32(frequency) * x)
+        inside = np.s_[20:40, 40:160]
+        gain = float((d.sharpen(wave, 0.7, 1.5)[inside] * wave[inside]).sum() / np.square(wave[inside]).sum())
+        assert gain == pytest.approx(1 + 0.7 * (1 - math.exp(-((1.5 * frequency) ** 2) / 2)), abs=0.01)
+
+
+@pytest.mark.parametrize("method", RESAMPLINGS)
+def test_shrinking_removes_what_the_small_image_cannot_hold(method):
+    """Waves shorter than two small pixels go, long ones stay: the kernel widens with the factor."""
+    x = np.arange(256, dtype=np.float32)[None, :, None].repeat(64, axis=0)
+
+    def kept(frequency):
+        small = d.resize(np.cos(np.float32(frequency) * x), (16, 64), method)
+        return float(small[4:12, 8:56].std() * math.sqrt(2))
+
+    assert kept(0.1) == pytest.approx(1, abs=0.05) and kept(1.9) < (0.3 if method == "area" else 0.1)
+
+
+def test_levels_are_rounded_half_up_and_come_back():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    assert np.array_equal(d.to_uint8(d.to_floats(levels)), levels) and d.to_floats(levels).dtype == np.float32
+    values = np.array([[[-0.4], [0.5 / 255], [0.499 / 255], [1.2]]], np.float64)
+    assert d.to_uint8(values).ravel().tolist() == [0, 1, 0, 255]
 
 
 @every_shape
@@ -276,6 +338,140 @@ def test_clean_samples_are_matlabs_bicubic():
     clean = sum(np.array_equal(lr, imresize(image, 1 / 4)) for lr in results)
     assert 10 <= clean <= 30
     assert all(np.array_equal(SecondOrder(clean=1)(image, 4, rng(s)), imresize(image, 1 / 4)) for s in range(3))
+
+
+# How often and how strongly each thing is done; settings that are measured by the pictures themselves further up.
+BY_PICTURES = {"sharpen", "clean"}
+DRAWN = {
+    "blur": (0.7, 0.4), "sinc": (0.3, 0.2), "kernels": (0.3, 0.2, 0.2, 0.1, 0.15, 0.05), "sigma": ((0.5, 2), (0.2, 1)),
+    "resize": ((0.2, 0.7, 0.1), (0.3, 0.4, 0.3)), "factor": ((0.3, 1.5), (0.4, 1.2)), "gaussian": (0.6, 0.3),
+    "noise": ((1, 30), (2, 20)), "poisson": ((0.1, 3), (0.2, 2)), "grey": (0.4, 0.2), "quality": ((30, 95), (40, 80)),
+    "final_sinc": 0.6, "webp": 0.25,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """What the chain asks for in 1500 runs: (function, order of blur, resize, noise or compression) -> arguments."""
+    seen, count = {}, 1500
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("gaussian_kernel", "plateau_kernel", "sinc_kernel"):
+            patch.setattr(d, name, lambda *arguments, name=name: (name, *arguments))
+        now = Counter()
+
+        def note(kind, *facts):
+            seen.setdefault((kind, now[kind]), []).append(facts)
+
+        def noise(name):
+            def add(image, random, strength, grey):
+                note("noise", name, strength, grey)
+                now["noise"] += 1
+                return image
+
+            return add
+
+        def resize(image, size, method):
+            note(f"resize{now['noise']}", size[0], method)
+            return np.zeros((*size, 3), np.float32)
+
+        def compress(image, quality, name):
+            note("compress", quality, name)
+            now["compress"] += 1
+            return image
+
+        def blur(image, kernel):
+            # The first order until something was compressed; a last sinc filter has nothing but the last noise before it.
+            note("final" if now["noise"] == 2 else f"blur{now['compress']}", *kernel)
+            return image
+
+        for name, function in {
+            "blur": blur, "resize": resize, "compress": compress,
+            "gaussian_noise": noise("gaussian"), "poisson_noise": noise("poisson"),
+        }.items():  # fmt: skip
+            patch.setattr(d, name, function)
+        chain, image = SecondOrder(**DRAWN), np.zeros((200, 200, 3), np.uint8)
+        for seed in range(count):
+            now.clear()
+            chain(image, 2, rng(seed))
+    return seen, count
+
+
+def near(share, count):
+    """A share that was counted, within four standard deviations."""
+    return pytest.approx(share, abs=4 * math.sqrt(max(share * (1 - share), 0.01) / count))
+
+
+def uniform(values, low, high):
+    values = np.asarray(values, float)
+    assert values.min() >= low and values.max() <= high
+    assert values.mean() == pytest.approx((low + high) / 2, abs=4 * (high - low) / math.sqrt(12 * len(values)))
+    assert values.std() == pytest.approx((high - low) / math.sqrt(12), rel=0.12)
+
+
+def test_every_setting_of_the_chain_is_measured():
+    assert {field.name for field in fields(SecondOrder)} == set(DRAWN) | BY_PICTURES, "measure the new setting"
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_blurs_are_drawn_as_often_and_as_wide_as_they_say(drawn, order):
+    (seen, count), kernels = drawn, DRAWN["kernels"]
+    found = seen[f"blur{order}", 0]
+    assert len(found) / count == near(DRAWN["blur"][order], count)
+    sincs = [facts for facts in found if facts[0] == "sinc_kernel"]
+    assert len(sincs) / len(found) == near(DRAWN["sinc"][order], len(found))
+    rest = [facts for facts in found if facts[0] != "sinc_kernel"]
+    for kind in range(6):
+        of_kind = [
+            (name, size, sigmas, angle, *shape) for name, size, sigmas, angle, *shape in rest
+            if (name == "plateau_kernel") == (kind >= 4) and (len(shape) == 1) == (kind >= 2)
+            and (sigmas[0] == sigmas[1]) == (kind % 2 == 0)
+        ]  # fmt: skip
+        assert len(of_kind) / len(rest) == near(kernels[kind], len(rest))
+    uniform([facts[2][0] for facts in rest], *DRAWN["sigma"][order])
+    uniform([facts[3] for facts in rest if facts[2][0] != facts[2][1]], -math.pi, math.pi)
+    sizes = Counter(facts[1] for facts in found)
+    assert set(sizes) == set(range(7, 22, 2)) and all(
+        sizes[size] / len(found) == near(1 / 8, len(found)) for size in sizes
+    )
+    # Half of the generalised Gaussians have longer tails than a Gaussian; plateaus begin at 1.
+    shapes = [facts[4] for facts in rest if len(facts) == 5 and facts[0] == "gaussian_kernel"]
+    assert sum(shape < 1 for shape in shapes) / len(shapes) == near(0.5, len(shapes))
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_noise_and_compression_are_drawn_as_often_and_as_strong_as_they_say(drawn, order):
+    seen, count = drawn
+    noises = seen["noise", order]
+    assert len(noises) == count
+    for name, strengths in (("gaussian", DRAWN["noise"]), ("poisson", DRAWN["poisson"])):
+        of_kind = [strength for kind, strength, _ in noises if kind == name]
+        share = DRAWN["gaussian"][order]
+        assert len(of_kind) / count == near(share if name == "gaussian" else 1 - share, count)
+        uniform(of_kind, *strengths[order])
+    assert sum(grey for _, _, grey in noises) / count == near(DRAWN["grey"][order], count)
+    compressions = seen["compress", order]
+    assert len(compressions) == count
+    uniform([quality for quality, _ in compressions], *DRAWN["quality"][order])
+    assert sum(name == "WebP" for _, name in compressions) / count == near(DRAWN["webp"], count)
+
+
+def test_sizes_and_the_last_filter_are_drawn_as_they_say(drawn):
+    seen, count = drawn
+    # In the second order relative to the final size.
+    for order, base in enumerate((200, 100)):
+        factors = [size / base for size, _ in seen[f"resize{order}", 0]]
+        shares, (low, high) = DRAWN["resize"][order], DRAWN["factor"][order]
+        for share, part, lowest, highest in (
+            (shares[0], [factor for factor in factors if factor > 1], 1, high + 0.01),
+            (shares[1], [factor for factor in factors if factor < 1], low - 0.01, 1),
+        ):
+            assert len(part) / count == near(share, count)
+            uniform(part, lowest, highest)
+        methods = Counter(method for _, method in seen[f"resize{order}", 0])
+        assert all(methods[method] / len(factors) == near(1 / 3, len(factors)) for method in RESAMPLINGS)
+    finals = seen["final", 0]
+    assert len(finals) / count == near(DRAWN["final_sinc"], count) and {facts[0] for facts in finals} == {"sinc_kernel"}
+    uniform([facts[2] for facts in finals], math.pi / 3, math.pi)
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,21 @@ def test_samples_of_a_generator_are_the_same_noise_every_time(tmp_path, classes)
         metrics, score = observe(network, step)
     assert score is None and metrics["contrast"] > 0 and network.training
     assert (tmp_path / "00000001.png").read_bytes() == (tmp_path / "00000002.png").read_bytes()
+
+
+def test_validation_takes_the_twins_where_there_are_some_and_crops_both_sides_alike(tmp_path):
+    images = validation((4 * 261, 4 * 30))
+    images.twins = ImageSet(1 << 30)
+    images.twins.append(np.ascontiguousarray(images[0][::4, ::4]), "0")
+    seen = []
+
+    class Answer(Repeat):
+        def forward(self, lr):
+            seen.append(lr)
+            return super().forward(lr)
+
+    observers.super_resolution(tmp_path, images, 4, CPU)(Answer(), 1)
+    # 256 of 261 rows, from the third on.
+    assert np.array_equal(np.rint(seen[0][0].numpy() * 255).transpose(1, 2, 0), images[0][8 : 8 + 1024 : 4, ::4])
+    hr, lr = observers._middle_of_pair(images[0], images.twins[0], 256)
+    assert hr.shape == (1024, 120, 3) and np.array_equal(hr[::4, ::4], lr)

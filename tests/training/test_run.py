@@ -12,6 +12,7 @@ from PIL import Image
 
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import InputError, InterruptedRun, OutputError, UsageError
+from mezzotint.image.resize import imresize
 from mezzotint.models.compact import Compact
 from mezzotint.models.weights import save
 from mezzotint.recipes import model
@@ -145,6 +146,18 @@ def test_resuming_goes_on_with_the_same_recipe_and_images_alone(pictures, tmp_pa
         train(moved, tmp_path / "run", resume=True)
 
 
+def test_a_record_from_before_a_key_existed_can_be_resumed(pictures, tmp_path, trained):
+    train(pictures, tmp_path / "run")
+    path = tmp_path / "run" / "recipe.json"
+    record = json.loads(path.read_text())
+    del record["recipe"]["data"]["mix"], record["recipe"]["degradation"]
+    path.write_text(json.dumps(record))
+    train(pictures, tmp_path / "run", resume=True)
+    assert trained["resume"] is True
+    with pytest.raises(UsageError, match="another recipe: data differ"):
+        train(pictures, tmp_path / "run", overrides=[*TINY, "data.mix={mixup=0.5}"], resume=True)
+
+
 def test_a_run_killed_before_its_first_checkpoint_starts_again(pictures, tmp_path, trained):
     train(pictures, tmp_path / "run")
     (tmp_path / "run" / "checkpoint.safetensors").unlink()
@@ -246,3 +259,25 @@ def test_a_state_is_what_the_checkpoint_keeps():
     assert [field.name for field in dataclasses.fields(loop.State)] == [
         "step", "seconds", "skipped", "skipped_in_a_row", "score", "score_step",
     ]  # fmt: skip
+
+
+def paired(folder, change=lambda lr: lr):
+    """Six pairs; `change` is what happened to their low-resolution sides."""
+    for index in range(6):
+        hr = imresize(np.random.default_rng(index).integers(0, 256, (12, 14, 3), np.uint8), size=(128, 144))
+        for side, pixels in (("HR", hr), ("LR", change(imresize(hr, 1 / 4)))):
+            (folder / side).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / side / f"{index}.png")
+    return folder
+
+
+def test_pairs_are_compared_before_training_and_used_as_they_are(tmp_path, trained, capsys):
+    good = paired(tmp_path / "good", lambda lr: lr // 8 * 8)
+    run.train("compact-x4", good, tmp_path / "run", overrides=TINY, validation=good, threads=1)
+    assert len(trained["batches"][0].hr) == 6 and not (trained["batches"][0].lr.pixels % 8).any()
+    assert "LR is not MATLAB's bicubic" in capsys.readouterr().err
+    train(good, tmp_path / "silent")
+    assert not capsys.readouterr().err and len(trained["batches"][0].hr) == 5
+    with pytest.raises(InputError, match=r"first HR/1\.png, have their colours in another order \(BGR\)"):
+        train(paired(tmp_path / "swapped", lambda lr: lr[..., ::-1]), tmp_path / "not")
+    assert not (tmp_path / "not").exists()

@@ -10,7 +10,9 @@ import typer
 def train(
     recipe: str = typer.Argument(..., help="Name of a shipped recipe (see `mezzotint recipes`) or a .toml file."),
     overrides: list[str] | None = typer.Argument(None, help="Changes, such as optimizer.generator.learning_rate=3e-4."),
-    data: list[Path] | None = typer.Option(None, "--data", help="Folder, zip or IDX file of images; may be repeated."),
+    data: list[Path] | None = typer.Option(
+        None, "--data", help="Folder, zip or IDX file of images, or of pairs in HR and LR; may be repeated."
+    ),
     out: Path | None = typer.Option(None, "-o", "--out", help="The run folder to make."),
     validation: Path | None = typer.Option(None, "--validation", help="Images to choose the best weights on."),
     minutes: float | None = typer.Option(

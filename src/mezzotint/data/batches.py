@@ -6,14 +6,17 @@ import copy
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 import torch
 
 from mezzotint.data.images import ImageSet
+from mezzotint.data.patches import cut, floats, hold, places
 from mezzotint.errors import InputError
 from mezzotint.image.resize import imresize
 
+CPU = torch.device("cpu")
 Batch = dict[str, torch.Tensor]
 # hr H W C uint8, scale, random numbers -> lr H/scale W/scale C uint8; see `second_order.py`.
 Degradation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
@@ -24,24 +27,30 @@ _AROUND = 8
 
 
 class PatchPairs:
-    """Aligned patches for super-resolution: `lr` B C p p and `hr` B C sp sp, float32, values 0 to 1.
+    """Aligned patches for super-resolution: `lr` B C p p and `hr` B C sp sp, float32, values 0 to 1, on `device`.
 
     The low-resolution images are made once, MATLAB-exactly, from whole images, as the test sets' were. `patch` is the LR
     side in pixels. Positions are uniform over all pixels of the set; with `augment` each pair is one of the eight flips
-    and rotations. Every image must hold one patch.
+    and rotations. Every image must hold one patch. On a GPU all pixels lie in its memory if they fit; the batches are the
+    same on every device.
     """
 
-    def __init__(self, hr: ImageSet, scale: int, patch: int, batch: int, seed: int, augment: bool = True) -> None:
+    def __init__(
+        self,
+        hr: ImageSet,
+        scale: int,
+        patch: int,
+        batch: int,
+        seed: int,
+        augment: bool = True,
+        device: torch.device = CPU,
+    ) -> None:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
-        self.lr = ImageSet(hr.limit_bytes)
-        for index in range(len(hr)):
-            height, width, _ = hr.shapes[index]
-            if min(height, width) < patch * scale:
-                raise InputError(f"{hr.names[index]} is {width}x{height}, smaller than a patch of {patch * scale}")
-            whole = hr[index][: height // scale * scale, : width // scale * scale]
-            self.lr.append(imresize(whole, 1 / scale), hr.names[index])
-        areas = np.array([height * width for height, width, _ in self.lr.shapes], np.float64)
-        self.probability = areas / areas.sum()
+        _check_sides(hr, patch * scale)
+        self.lr = hr.twins or _reduced(hr, scale, device)
+        self.device, self._drawn = device, _by_area(self.lr)
+        self._layouts = self.lr.layout(), hr.layout()
+        self._pixels = hold(self.lr, device), hold(hr, device)
 
     def resized(self, patch: int, batch: int) -> PatchPairs:
         """Batches of another size from the same images; `patch` must fit into each."""
@@ -52,17 +61,18 @@ class PatchPairs:
     def batch(self, step: int, rank: int = 0) -> Batch:
         """The batch of one step."""
         random = np.random.default_rng([self.seed, step, rank])
-        channels, s, p = self.hr.shapes[0][2], self.scale, self.patch
-        lr = np.empty((self.size, p, p, channels), np.uint8)
-        hr = np.empty((self.size, p * s, p * s, channels), np.uint8)
-        for item, index in enumerate(random.choice(len(self.lr), self.size, p=self.probability)):
-            height, width, _ = self.lr.shapes[index]
-            y, x = random.integers(height - p + 1), random.integers(width - p + 1)
-            small = self.lr[index][y : y + p, x : x + p]
-            large = self.hr[index][y * s : (y + p) * s, x * s : (x + p) * s]
-            turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
-            lr[item], hr[item] = _dihedral(small, turns, flip), _dihedral(large, turns, flip)
-        return {"lr": _floats(lr, 0.0, 255.0), "hr": _floats(hr, 0.0, 255.0)}
+        indices = self._drawn.searchsorted(random.random(self.size), "right")
+        choices = [self._layouts[0][indices, 1] - self.patch + 1, self._layouts[0][indices, 2] - self.patch + 1]
+        if self.augment:
+            choices += [np.full(self.size, count) for count in (4, 2)]
+        y, x, *symmetry = random.integers(np.column_stack(choices)).T
+        batch = {}
+        for key, pixels, layout, unit in zip(("lr", "hr"), self._pixels, self._layouts, (1, self.scale), strict=True):
+            side, at = self.patch * unit, places(layout[indices], y * unit, x * unit)
+            if symmetry:
+                at = at.turned(symmetry[0], side).mirrored(symmetry[1], side)
+            batch[key] = floats(cut(pixels, at, (side, side, self.hr.shapes[0][2])), self.device)
+        return batch
 
 
 class DegradedPairs:
@@ -81,14 +91,12 @@ class DegradedPairs:
         seed: int,
         degrade: Degradation,
         augment: bool = True,
+        device: torch.device = CPU,
     ) -> None:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
-        self.degrade = degrade
-        for name, (height, width, _) in zip(hr.names, hr.shapes, strict=True):
-            if min(height, width) < patch * scale:
-                raise InputError(f"{name} is {width}x{height}, smaller than a patch of {patch * scale}")
-        areas = np.array([height * width for height, width, _ in hr.shapes], np.float64)
-        self.probability = areas / areas.sum()
+        self.degrade, self.device = degrade, device
+        _check_sides(hr, patch * scale)
+        self._drawn = _by_area(hr)
         self._pool = ThreadPoolExecutor(min(batch, os.cpu_count() or 1))
 
     def resized(self, patch: int, batch: int) -> DegradedPairs:
@@ -100,34 +108,36 @@ class DegradedPairs:
     def batch(self, step: int, rank: int = 0) -> Batch:
         """The batch of one step."""
         pairs = list(self._pool.map(lambda item: self._pair([self.seed, step, rank, item]), range(self.size)))
-        lr, hr = (np.stack(side) for side in zip(*pairs, strict=True))
-        return {"lr": _floats(lr, 0.0, 255.0), "hr": _floats(hr, 0.0, 255.0)}
+        lr, hr = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
+        return {"lr": floats(lr, self.device), "hr": floats(hr, self.device)}
 
     def _pair(self, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
         random = np.random.default_rng(seed)
         s, p = self.scale, self.patch
-        index = int(random.choice(len(self.hr), p=self.probability))
+        index = int(self._drawn.searchsorted(random.random(), "right"))
         height, width, _ = self.hr.shapes[index]
         rows, columns = (min(p + _AROUND, side // s) * s for side in (height, width))
         y, x = random.integers(height - rows + 1), random.integers(width - columns + 1)
         turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
-        large = _dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip)
+        # Contiguous, or every step of the degradation reads a turned patch against the order of its memory.
+        large = np.ascontiguousarray(_dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip))
         small = self.degrade(large, s, random)
         y, x = random.integers(small.shape[0] - p + 1), random.integers(small.shape[1] - p + 1)
         return small[y : y + p, x : x + p], large[y * s : (y + p) * s, x * s : (x + p) * s]
 
 
 class Images:
-    """Whole images of one size for generation: `real` B C H W float32, -1 to 1, and `labels` B int64.
+    """Whole images of one size for generation: `real` B C H W float32, -1 to 1, and `labels` B int64, on `device`.
 
     Every epoch is a new permutation of the set. `flip` mirrors half of the images left to right.
     """
 
-    def __init__(self, images: ImageSet, batch: int, seed: int, flip: bool = False) -> None:
+    def __init__(self, images: ImageSet, batch: int, seed: int, flip: bool = False, device: torch.device = CPU) -> None:
         if len(set(images.shapes)) != 1:
             raise InputError("images of different sizes cannot form a batch")
         self.images, self.size, self.seed, self.flip = images, batch, seed, flip
         self.labels = torch.tensor(images.labels)
+        self.device, self._layout, self._pixels = device, images.layout(), hold(images, device)
         self._epoch = (-1, -1)  # epoch and rank whose order is at hand
         self._order: np.ndarray = np.empty(0, np.int64)
 
@@ -136,11 +146,11 @@ class Images:
         random = np.random.default_rng([self.seed, step, rank])
         start = step * self.size
         indices = [self._at(place, rank) for place in range(start, start + self.size)]
-        real = np.stack([self.images[index] for index in indices])
+        at, shape = places(self._layout[indices]), self.images.shapes[0]
         if self.flip:
-            mirrored = random.integers(2, size=self.size).astype(bool)
-            real[mirrored] = real[mirrored][:, :, ::-1]
-        return {"real": _floats(real, 127.5, 127.5), "labels": self.labels[indices]}
+            at = at.mirrored(random.integers(2, size=self.size), shape[1])
+        real = floats(cut(self._pixels, at, shape), self.device, 127.5, 127.5)
+        return {"real": real, "labels": self.labels[indices].to(self.device)}
 
     def _at(self, place: int, rank: int) -> int:
         epoch, offset = divmod(place, len(self.images))
@@ -156,6 +166,38 @@ def _dihedral(image: np.ndarray, turns: int, flip: int) -> np.ndarray:
     return image[:, ::-1] if flip else image
 
 
-def _floats(images: np.ndarray, zero: float, unit: float) -> torch.Tensor:
-    """B H W C uint8 -> B C H W float32 = (value - zero) / unit, in channels-last memory, which convolutions prefer."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().sub_(zero).div_(unit)
+def _check_sides(images: ImageSet, least: int) -> None:
+    for name, (height, width, _) in zip(images.names, images.shapes, strict=True):
+        if min(height, width) < least:
+            raise InputError(f"{name} is {width}x{height}, smaller than a patch of {least}")
+
+
+def _by_area(images: ImageSet) -> np.ndarray:
+    """The distribution function of drawing images by their area; N.
+
+    A uniform number looked up in it gives what `Generator.choice` would draw, without that method's checks of N numbers
+    each time.
+    """
+    areas = np.array([height * width for height, width, _ in images.shapes], np.float64)
+    distribution = (areas / areas.sum()).cumsum()
+    return distribution / distribution[-1]
+
+
+def _reduced(hr: ImageSet, scale: int, device: torch.device) -> ImageSet:
+    """Whole images shrunk MATLAB-exactly, on the GPU if it has float64 and else by all cores."""
+
+    def reduce(index: int) -> np.ndarray:
+        height, width, _ = hr.shapes[index]
+        whole = hr[index][: height // scale * scale, : width // scale * scale]
+        if device.type != "cuda":
+            return imresize(whole, 1 / scale)
+        planes = torch.from_numpy(whole).to(device).permute(2, 0, 1)
+        return imresize(planes, 1 / scale).permute(1, 2, 0).cpu().numpy()
+
+    lr, indices = ImageSet(hr.limit_bytes), iter(range(len(hr)))
+    # In blocks, so that no more than these wait to be stored.
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        while block := list(islice(indices, 64)):
+            for index, image in zip(block, pool.map(reduce, block), strict=True):
+                lr.append(image, hr.names[index])
+    return lr

@@ -21,14 +21,16 @@ _TOLERATED = 0.05
 class ImageSet:
     """Images H W C uint8 of any sizes, one after the other in `buffer`, which is a memory-mapped file when spilled."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
+    def __init__(self, limit_bytes: int | None = None) -> None:
+        """`limit_bytes`: what may be held in memory, by default half of what is free."""
+        self.limit_bytes = _free_memory() // 2 if limit_bytes is None else limit_bytes
         self.buffer: np.ndarray = np.empty(0, np.uint8)
         self.starts: list[int] = []
         self.shapes: list[tuple[int, int, int]] = []
         self.names: list[str] = []
         self.labels: list[int] = []
         self.classes: list[str] = []
+        self.twins: ImageSet | None = None  # the same images at low resolution, where the data brings them (`pairs.py`)
         self.skipped: list[str] = []  # one line for each file left out: its name and why
         self._used = 0
 
@@ -39,6 +41,15 @@ class ImageSet:
         """Image `index`, a view H W C."""
         start, shape = self.starts[index], self.shapes[index]
         return self.buffer[start : start + int(np.prod(shape))].reshape(shape)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """The bytes of all images, end to end."""
+        return self.buffer[: self._used]
+
+    def layout(self) -> np.ndarray:
+        """For each image its first byte in `pixels`, height, width and channels: N 4 int64."""
+        return np.column_stack([np.array(self.starts, np.int64), np.array(self.shapes, np.int64).reshape(-1, 3)])
 
     def split(self, count: int) -> tuple[ImageSet, ImageSet]:
         """The set without `count` images spread evenly over it, and these; both share the buffer."""
@@ -55,6 +66,7 @@ class ImageSet:
         )
         for name in ("starts", "shapes", "names", "labels"):
             setattr(subset, name, [getattr(self, name)[index] for index in indices])
+        subset.twins = self.twins._subset(indices) if self.twins else None
         return subset
 
     def append(self, image: np.ndarray, name: str, label: int = 0) -> None:
@@ -109,11 +121,11 @@ def load_images(
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
     `prepare` may crop or resize each H W C image, or return None to leave it out as too small. Such images and broken ones
-    are named in `skipped`. There are labels if all sources have the same classes. `limit_bytes`: what may be held in memory,
-    by default half of what is free. `most`: decode only so many of each source, spread evenly over it. Raises `InputError`
-    when nothing usable is left or more than 5 % are broken, and `LimitError` when the disk is too small for the rest.
+    are named in `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`:
+    decode only so many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than
+    5 % are broken, and `LimitError` when the disk is too small for the rest.
     """
-    images = ImageSet(_free_memory() // 2 if limit_bytes is None else limit_bytes)
+    images = ImageSet(limit_bytes)
     sources, too_small = [open_source(path) for path in paths], 0
     # Folders may be sorted for other reasons than classes: labels count where all sources mean the same by them.
     labelled = all(source.labels is not None and source.classes == sources[0].classes for source in sources)
@@ -123,13 +135,13 @@ def load_images(
 
         def load(index: int, source: Source = source) -> np.ndarray | str | None:
             try:
-                return prepare(_with_channels(source.image(index), channels))
+                return prepare(with_channels(source.image(index), channels))
             except InputError as error:
                 return str(error)
 
         # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-            indices = iter(_spread(len(source), most))
+            indices = iter(spread(len(source), most))
             while block := list(islice(indices, 64)):
                 for index, image in zip(block, pool.map(load, block), strict=True):
                     name = source.names[index]
@@ -138,21 +150,28 @@ def load_images(
                         continue
                     too_small += image is None
                     images.skipped.append(image or f"{name} is too small for this recipe")
+    check_usable(images, too_small, paths)
+    return images
+
+
+def check_usable(images: ImageSet, too_small: int, paths: Iterable[str | Path]) -> None:
+    """Raises `InputError` when `images` is empty or more than 5 % were left out, not counting those that are too small."""
     total = len(images.skipped) + len(images)
     if not len(images) or len(images.skipped) - too_small > _TOLERATED * total + 1:
         raise InputError(
             f"{len(images.skipped)} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}"
         )
-    return images
 
 
-def _spread(count: int, most: int | None) -> Iterable[int]:
+def spread(count: int, most: int | None) -> Iterable[int]:
+    """At most `most` of the numbers below `count`, spread evenly over them."""
     if most is None or most >= count:
         return range(count)
     return [int(index) for index in np.linspace(0, count - 1, most)]
 
 
-def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """H W C uint8 with C of 1 or 3 -> the same image with so many channels."""
     if image.shape[2] == channels:
         return image
     if channels == 3:

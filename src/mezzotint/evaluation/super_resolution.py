@@ -19,9 +19,9 @@ import numpy as np
 
 from mezzotint import catalog, refs, runtimes
 from mezzotint.card import SUPER_RESOLUTION
+from mezzotint.data.pairs import find_pairs, load_pair
 from mezzotint.data.sources import open_source
 from mezzotint.errors import InputError, ModelError, QualityError, UsageError
-from mezzotint.evaluation.pairs import find_pairs, load_pair
 from mezzotint.evaluation.report import Failure, Report, Result
 from mezzotint.image.tiling import run_tiled
 from mezzotint.metrics.fidelity import psnr_lr, psnr_rgb, psnr_y, ssim_y
@@ -84,7 +84,8 @@ def evaluate(
     for pair in pairs:
         row: Result | Failure
         try:
-            hr, lr = load_pair(source, pair, card.scale)
+            # The border that is cut off on each side, and one window of SSIM.
+            hr, lr = load_pair(source, pair, card.scale, least=2 * card.scale + 11)
             if perceptual and min(hr.shape[:2]) < SMALLEST_SQUEEZE:
                 least = f"{SMALLEST_SQUEEZE} x {SMALLEST_SQUEEZE}"
                 raise InputError(f"{pair.name} is too small for LPIPS: {hr.shape[1]} x {hr.shape[0]}, needs {least}")

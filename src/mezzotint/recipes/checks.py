@@ -47,6 +47,7 @@ def mistakes(facts: dict[str, Any]) -> list[str]:
         *_budget(facts),
         *_references(facts),
         *_phases(facts),
+        *_mix(facts),
         *_parts(facts, targets),
         *_agreement(facts, arguments),
     ]
@@ -174,6 +175,23 @@ def _phases(facts: dict[str, Any]) -> Iterator[str]:
             yield from _named_losses(f"phases.{index}.losses", phase["losses"], None)
             if "losses" not in _table(facts, "method"):
                 yield f"phases.{index}.losses: the method has no losses to replace"
+
+
+def _mix(facts: dict[str, Any]) -> Iterator[str]:
+    """How pairs are mixed."""
+    data = _table(facts, "data")
+    mix = _table(data, "mix")
+    if mix and facts.get("task") != SUPER_RESOLUTION:
+        yield "data.mix: only super-resolution has pairs to mix"
+    for name in mix:
+        try:
+            resolve(f"augment.{name}", "data")
+        except MezzotintError as error:
+            yield f"data.mix: {error}"
+    if "channel_shuffle" in mix and data.get("channels") == 1:
+        yield "data.mix: channel_shuffle needs colours, and data.channels is 1"
+    if {"cutmix", "mixup"} & set(mix) and data.get("batch") == 1:
+        yield "data.mix: a batch of 1 has no other pair to mix with"
 
 
 def _parts(facts: dict[str, Any], targets: dict[str, Any]) -> Iterator[str]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from mezzotint.card import GENERATION
-from mezzotint.data.batches import Degradation, DegradedPairs, Images, PatchPairs
+from mezzotint.data.augment import Mixed
+from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
+from mezzotint.data.pairs import bring_pairs, load_pairs
 from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.errors import UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 
@@ -20,13 +25,37 @@ def scale_of(recipe: Recipe) -> int:
 
 
 def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -> ImageSet:
-    """The images that a recipe trains on, prepared for it. Arguments and errors as `load_images`."""
+    """The images that a recipe trains on, prepared for it; with `twins` if the data has the sub-folders `HR` and `LR`.
+
+    Arguments and errors as `load_images`, and `UsageError` for a recipe that degrades data which is low-resolution already.
+    """
     data = recipe.data
     if recipe.task == GENERATION:
         assert data.size is not None
         return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
     largest = max(patch for patch, _ in recipe.patches())
-    return load_images(paths, channels=data.channels, prepare=large_enough(largest * scale_of(recipe)), most=most)
+    return _load(recipe, paths, largest * scale_of(recipe), most)
+
+
+def held_out(recipe: Recipe, path: str | Path) -> ImageSet:
+    """The images of a super-resolution recipe's validation, as `load`."""
+    return _load(recipe, [path], 16 * scale_of(recipe))
+
+
+def _load(recipe: Recipe, paths: Sequence[str | Path], least: int, most: int | None = None) -> ImageSet:
+    if not bring_pairs(paths):
+        if "cutblur" in recipe.data.mix and recipe.degradation is None:
+            raise UsageError(
+                "data.mix: cutblur changes nothing where LR is MATLAB's bicubic of HR; it is for recipes with a "
+                "[degradation] and for data that brings LR"
+            )
+        return load_images(paths, channels=recipe.data.channels, prepare=large_enough(least), most=most)
+    if recipe.degradation is not None:
+        raise UsageError(
+            f"{paths[0]} brings its own low-resolution images (LR) and the recipe has a [degradation] to make others: give "
+            "the folder HR alone, or a recipe without"
+        )
+    return load_pairs(paths, scale_of(recipe), channels=recipe.data.channels, least=least, most=most)
 
 
 def degradation(recipe: Recipe) -> Degradation | None:
@@ -37,16 +66,19 @@ def degradation(recipe: Recipe) -> Degradation | None:
     return degrade
 
 
-def batches(recipe: Recipe, images: ImageSet) -> Sequence[PatchPairs | DegradedPairs | Images]:
-    """Endless batches of `images` by the recipe, for each of its phases."""
+def batches(
+    recipe: Recipe, images: ImageSet, device: torch.device = CPU
+) -> Sequence[PatchPairs | DegradedPairs | Images | Mixed]:
+    """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be."""
     data = recipe.data
     if recipe.task == GENERATION:
-        return [Images(images, data.batch, recipe.seed, data.augment)]
+        return [Images(images, data.batch, recipe.seed, data.augment, device)]
     degrade, scale = degradation(recipe), scale_of(recipe)
     (patch, batch), *later = recipe.patches()
     first: PatchPairs | DegradedPairs
     if degrade is None:
-        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment)
+        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device)
     else:
-        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment)
-    return [first, *(first.resized(*sizes) for sizes in later)]
+        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device)
+    each = [first, *(first.resized(*sizes) for sizes in later)]
+    return [Mixed(pairs, data.mix, recipe.seed) for pairs in each] if data.mix else each

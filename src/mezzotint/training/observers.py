@@ -32,17 +32,19 @@ def super_resolution(
     """PSNR-Y over at most 16 images (of large ones the middle) in the papers' protocol, and a sheet of crops: bicubic, ours,
     original.
 
-    With `degrade` the low-resolution images are made by it, the same ones every time.
+    The low-resolution images are the twins of `images` if it has any, or made by `degrade`, the same ones every time.
     """
-    chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int))
-    originals = []
-    for index in chosen:
-        hr = _middle(images[int(index)], _LARGEST)
-        originals.append(hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale])
-    if degrade is None:
-        reduced = [imresize(hr, 1 / scale) for hr in originals]
-    else:
-        reduced = [degrade(hr, scale, np.random.default_rng(index)) for index, hr in enumerate(originals)]
+    chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int)).tolist()
+    originals, reduced = [], []
+    for index, number in enumerate(chosen):
+        if images.twins:
+            hr, lr = _middle_of_pair(images[number], images.twins[number], _LARGEST // scale)
+        else:
+            hr = _middle(images[number], _LARGEST)
+            hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
+            lr = degrade(hr, scale, np.random.default_rng(index)) if degrade else imresize(hr, 1 / scale)
+        originals.append(hr)
+        reduced.append(lr)
 
     @torch.inference_mode()
     def observe(network: nn.Module, step: int) -> tuple[dict[str, float], float | None]:
@@ -95,6 +97,13 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
     rows, columns = min(side, height), min(side, width)
     top, left = (height - rows) // 2, (width - columns) // 2
     return image[top : top + rows, left : left + columns]
+
+
+def _middle_of_pair(hr: np.ndarray, lr: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same part of both, `side` low-resolution pixels at most."""
+    scale, small = hr.shape[0] // lr.shape[0], _middle(lr, side)
+    y, x = ((whole - part) // 2 * scale for whole, part in zip(lr.shape[:2], small.shape[:2], strict=True))
+    return hr[y : y + small.shape[0] * scale, x : x + small.shape[1] * scale], small
 
 
 def _same_size(images: list[np.ndarray]) -> list[np.ndarray]:

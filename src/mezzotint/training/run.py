@@ -26,9 +26,8 @@ from torch import nn
 
 import mezzotint
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
-from mezzotint.data.batches import DegradedPairs, Images, PatchPairs
-from mezzotint.data.images import ImageSet, load_images
-from mezzotint.data.prepare import large_enough
+from mezzotint.data.images import ImageSet
+from mezzotint.data.pair_checks import check_pairs
 from mezzotint.errors import InputError, InterruptedRun, MezzotintError, UsageError
 from mezzotint.files import make_folder, write_bytes
 from mezzotint.hardware import free_threads
@@ -37,7 +36,7 @@ from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import feed, observers, progress
 from mezzotint.training.devices import choose_device
-from mezzotint.training.loop import CHECKPOINT, LOG, Method, Observer, fit
+from mezzotint.training.loop import CHECKPOINT, LOG, Batches, Method, Observer, fit
 from mezzotint.training.muon import Muon
 
 RECORD = "recipe.json"
@@ -64,6 +63,7 @@ def train(
 ) -> Card:
     """Train by a recipe (name, file or value) on images (folders, zips, IDX files) and return the card of the weights.
 
+    A folder or zip with the sub-folders `HR` and `LR` brings both sides of super-resolution, which are compared first.
     `validation` are images to choose the best weights on; without it, super-resolution holds out 2 % of `data`.
     `resume` goes on from the run's checkpoint, or starts when there is none. Raises `UsageError`, `InputError`,
     `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved.
@@ -80,9 +80,13 @@ def train(
         _start_from(method.generator, recipe.start)
     batches, observe, images = _data(recipe, paths, validation, folder, device)
     _check_classes(recipe, images)
+    # Before anything is written: what is wrong with pairs is an error, what is odd about them is said.
+    notes = check_pairs(images, feed.scale_of(recipe)) if images.twins else []
     resume = _open_folder(folder, recipe, paths, images, before)
-    if images.skipped and not quiet:
-        print(f"{len(images.skipped)} images left out, first: {images.skipped[0]}", file=sys.stderr)
+    if images.skipped:
+        notes.append(f"{len(images.skipped)} images left out, first: {images.skipped[0]}")
+    for note in [] if quiet else notes:
+        print(note, file=sys.stderr)
     with _signals() as received, progress.display(recipe, quiet) as report:
         state = fit(
             method, batches, recipe, folder, device,
@@ -156,20 +160,20 @@ def _card(recipe: Recipe, generator: Any) -> Card:
 
 def _data(
     recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
-) -> tuple[Sequence[PatchPairs | DegradedPairs | Images], Observer, ImageSet]:
+) -> tuple[Sequence[Batches], Observer, ImageSet]:
     samples = folder / "samples"
     images = feed.load(recipe, paths)
     if recipe.task == GENERATION:
-        return feed.batches(recipe, images), observers.generation(samples, recipe, device), images
+        return feed.batches(recipe, images, device), observers.generation(samples, recipe, device), images
     scale = feed.scale_of(recipe)
     if validation is not None:
-        held_out = load_images([validation], channels=recipe.data.channels, prepare=large_enough(16 * scale))
+        held_out = feed.held_out(recipe, validation)
     elif len(images) == 1:
         raise InputError(f"{images.names[0]} is the only usable image; give more, or others with --validation")
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
     observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
-    return feed.batches(recipe, images), observe, images
+    return feed.batches(recipe, images, device), observe, images
 
 
 def _check_classes(recipe: Recipe, images: ImageSet) -> None:
@@ -208,7 +212,8 @@ def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
         return None
     try:
         before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        trained = before["recipe"]
+        # Through the model, so that keys which recipes did not have then count as what they are by default.
+        trained = Recipe.model_validate(before["recipe"]).model_dump(mode="json")
         wanted = recipe.model_dump(mode="json")
         changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained.get(key)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

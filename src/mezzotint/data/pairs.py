@@ -1,18 +1,24 @@
-"""Which images a data set compares: its own, shrunk MATLAB-exactly, or the low-resolution ones that it brings along."""
+"""Which low-resolution images belong to a data set: its own, shrunk MATLAB-exactly, or those that it brings along."""
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mezzotint.data.sources import Source
+from mezzotint.data.images import ImageSet, check_usable, spread, with_channels
+from mezzotint.data.sources import Source, open_source
 from mezzotint.errors import InputError
 from mezzotint.image.resize import imresize
 
-__all__ = ["Pair", "find_pairs", "load_pair"]
+# Nothing that a recipe could name.
+__all__: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -53,18 +59,61 @@ def find_pairs(source: Source, scale: int) -> list[Pair]:
     return pairs
 
 
-def load_pair(source: Source, pair: Pair, scale: int) -> tuple[np.ndarray, np.ndarray]:
+def bring_pairs(paths: Sequence[str | Path]) -> bool:
+    """Whether any of these folders and zips has the sub-folders `HR` and `LR`. Raises `InputError`."""
+    return any(pair.lr is not None for path in paths for pair in find_pairs(open_source(path), 1))
+
+
+def load_pairs(
+    paths: Sequence[str | Path],
+    scale: int,
+    *,
+    channels: int = 3,
+    least: int = 1,
+    limit_bytes: int | None = None,
+    most: int | None = None,
+) -> ImageSet:
+    """Decode every pair of folders and zips: the high-resolution images, cropped to a multiple of the scale, with `twins`.
+
+    Images of a path without `LR` get their twins from MATLAB's bicubic. Pairs without a twin, of the wrong size, broken or
+    with a side below `least` pixels are named in `skipped`. The other arguments and the errors are those of `load_images`.
+    """
+    hr, lr = ImageSet(limit_bytes), ImageSet(limit_bytes)
+    for source in map(open_source, paths):
+        pairs = find_pairs(source, scale)
+
+        def load(pair: Pair, source: Source = source) -> tuple[np.ndarray, np.ndarray] | str:
+            try:
+                large, small = load_pair(source, pair, scale, least)
+                return with_channels(large, channels), with_channels(small, channels)
+            except InputError as error:
+                return str(error)
+
+        # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            chosen = (pairs[index] for index in spread(len(pairs), most))
+            while block := list(islice(chosen, 64)):
+                for pair, images in zip(block, pool.map(load, block), strict=True):
+                    if isinstance(images, str):
+                        hr.skipped.append(images)
+                        continue
+                    hr.append(images[0], pair.name)
+                    lr.append(images[1], pair.name)
+    check_usable(hr, 0, paths)
+    hr.twins = lr
+    return hr
+
+
+def load_pair(source: Source, pair: Pair, scale: int, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Decode a pair: (hr, lr), H W C and H/scale W/scale C, uint8, C of 1 or 3; hr cropped to a multiple of the scale.
 
-    Raises `InputError` naming the image that is damaged, too small for the protocol, or of the wrong size.
+    Raises `InputError` naming the image that is damaged, of the wrong size, or whose cropped sides are below `least`.
     """
     if isinstance(pair.lr, str):
         raise InputError(f"{pair.name} {pair.lr}")
     whole = source.image(pair.hr)
     height, width = (side - side % scale for side in whole.shape[:2])
-    # The border that is cut off on each side, and one window of SSIM.
-    least = 2 * scale + 11
-    if min(height, width) < least:
+    if min(height, width) < max(least, scale):
         raise InputError(f"{pair.name} is too small: {whole.shape[1]} x {whole.shape[0]}, needs {least} x {least}")
     hr = whole[:height, :width]
     if pair.lr is None:
@@ -73,11 +122,18 @@ def load_pair(source: Source, pair: Pair, scale: int) -> tuple[np.ndarray, np.nd
     if (lr.shape[0] * scale, lr.shape[1] * scale) != (height, width):
         raise InputError(
             f"{pair.name} is {whole.shape[1]} x {whole.shape[0]}, which is not {scale} times its twin "
-            f"{source.names[pair.lr]} of {lr.shape[1]} x {lr.shape[0]}"
+            f"{source.names[pair.lr]} of {lr.shape[1]} x {lr.shape[0]}{_other_scale(whole, lr)}"
         )
     # When only one of the two is grey, both count as colour.
     channels = max(hr.shape[2], lr.shape[2])
     return _in_colour(hr, channels), _in_colour(lr, channels)
+
+
+def _other_scale(hr: np.ndarray, lr: np.ndarray) -> str:
+    """The scale that a pair of the wrong size is of, if any."""
+    times = hr.shape[0] // lr.shape[0]
+    fits = times > 0 and all(0 <= a - times * b < times for a, b in zip(hr.shape[:2], lr.shape[:2], strict=True))
+    return f"; it is {times} times as large: choose a model or recipe of that scale" if fits else ""
 
 
 def _in_colour(image: np.ndarray, channels: int) -> np.ndarray:
