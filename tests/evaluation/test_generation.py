@@ -12,6 +12,7 @@ from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
 from mezzotint.errors import InputError, ModelError, UsageError
 from mezzotint.evaluation import features, generation
+from mezzotint.models.feature_files import load_squeezenet
 from mezzotint.models.features import SmallClassifier, SqueezeNet11
 
 SIDE, CLASSES, COUNT = 16, 4, 320
@@ -188,7 +189,7 @@ def test_squeezenet_from_a_file_of_halves(data, tmp_path) -> None:
     assert len(report.features["squeezenet"]["sha256"]) == 64
     assert report["fd_squeezenet"].n == 16 and "fd_own" not in report.scores
     images = np.random.default_rng(0).integers(0, 256, (3, 30, 20, 1), np.uint8)
-    network, _ = features.load_squeezenet(path)
+    network, _ = load_squeezenet(path)
     grey = features.encode(network, images)
     assert grey.shape == (3, 512) and np.isfinite(grey).all()
     np.testing.assert_allclose(grey, features.encode(network, images.repeat(3, axis=3)), rtol=1e-5, atol=1e-6)

@@ -91,6 +91,40 @@ def test_gan_takes_the_packages_first_step():
     assert not torch.equal(before, ours["generator"].project.weight), "nothing was learnt"
 
 
+def test_srgan_takes_the_packages_first_step():
+    from mezzotint.models.srgan_discriminator import SRGANDiscriminator
+    from mezzotint.models.srresnet import SRResNet
+    from mezzotint.training.srgan import SRGAN
+
+    example = load("srgan")
+    torch.manual_seed(0)
+    ours = {
+        "generator": SRResNet(channels=8, num_blocks=2, batch_norm=False),
+        "discriminator": SRGANDiscriminator(channels=4, batch_norm=False, head="patch"),
+    }
+    theirs = example.Generator(8, 2), example.Discriminator(4)
+    before = {name: network.state_dict()["head.0.weight"].clone() for name, network in ours.items()}
+    for package, single in zip(ours.values(), theirs, strict=True):
+        single.load_state_dict(package.state_dict())
+    lr, hr = torch.rand(2, 3, 8, 6), torch.rand(2, 3, 32, 24)
+
+    def adam(network):
+        return torch.optim.Adam(network.parameters(), lr=1e-3)
+
+    optimizers = {name: adam(network) for name, network in ours.items()}
+    weights = {"losses": {"pixel.l1": example.PIXEL}, "adversarial": example.ADVERSARIAL}
+    penalties = {"regularization.r1": example.PENALTY, "regularization.r2": example.PENALTY}
+    method, found = SRGAN(ours, optimizers, **weights, penalties=penalties), {}
+    update = updates(optimizers)
+    method.step({"lr": lr, "hr": hr}, lambda name, loss: (found.update({name: loss.item()}), update(name, loss)))
+    losses = example.step(*theirs, *map(adam, theirs), lr, hr)
+
+    assert losses == (found["discriminator"], found["generator"])
+    for (name, package), single in zip(ours.items(), theirs, strict=True):
+        assert_equal(package.state_dict(), single.state_dict())
+        assert not torch.equal(before[name], package.state_dict()["head.0.weight"]), f"the {name} learnt nothing"
+
+
 def test_the_examples_begin_as_the_papers_networks_do():
     from mezzotint.models import dcgan
 
@@ -101,16 +135,17 @@ def test_the_examples_begin_as_the_papers_networks_do():
     assert_equal(ours, example.Generator().state_dict())
 
 
-def test_srresnet_runs_on_a_folder_and_leaves_a_picture(tmp_path, monkeypatch, capsys):
-    example, random = load("srresnet"), np.random.default_rng(0)
-    for name in "abc":
+@pytest.mark.parametrize("name", ["srresnet", "srgan"])
+def test_super_resolution_runs_on_a_folder_and_leaves_a_picture(name, tmp_path, monkeypatch, capsys):
+    example, random = load(name), np.random.default_rng(0)
+    for picture in "abc":
         pixels = random.integers(0, 256, (120, 110, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        Image.fromarray(pixels).save(tmp_path / f"{picture}.png")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(example, "BATCH", 1)
-    example.main(tmp_path, "1")
-    assert Image.open("srresnet.png").size == (3 * 27 * 4, 30 * 4)
-    assert "step 1: loss" in capsys.readouterr().out
+    example.main(tmp_path, "2")
+    assert Image.open(f"{name}.png").size == (3 * 27 * 4, 30 * 4)
+    assert f"step 2: {'loss' if name == 'srresnet' else 'discriminator'}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["idx", "folder"])
@@ -136,10 +171,10 @@ def test_gan_runs_and_leaves_a_sheet(tmp_path, monkeypatch, capsys, kind):
     assert "step 1: discriminator" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["srresnet", "gan"])
+@pytest.mark.parametrize("name", ["srresnet", "gan", "srgan"])
 def test_an_example_is_one_short_file_without_the_package(name):
     source = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 150
+    assert len(source.splitlines()) <= 185
     tree = ast.parse(source)
     roots = {
         alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names

@@ -150,7 +150,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths():
         (
             "compact-x4",
             ["method.name=run.train"],
-            "method.name: run.train is no method; there are gan.GAN, regression.Regr",
+            "method.name: run.train is no method; there are distillation.Distillation, gan.GAN, reg",
         ),
         ("compact-x4", ["method.name=loop.fit"], "method.name: mezzotint.training.loop has no 'fit'"),
         ("compact-x4", ["method.losses={}"], "method.losses: needs at least one"),
@@ -191,6 +191,39 @@ def test_all_mistakes_are_told_at_once_with_their_paths():
             "fashion-28",
             ["generator.num_classes=3"],
             "discriminator.num_classes: is 10, but generator.num_classes asks for 3",
+        ),
+        (
+            "srgan-x4",
+            ["method.perceptual.network=vgg16"],
+            "method.perceptual.network: Input should be 'compact-x4', 'squeezenet1_1' or 'vgg19'",
+        ),
+        (
+            "srgan-x4",
+            ["method.perceptual.weigth=1"],
+            "method.perceptual.weigth: there is no such key; there are network, f",
+        ),
+        (
+            "srgan-x4",
+            ["method.perceptual.weight=-1.0"],
+            "method.perceptual.weight: Input should be greater than or equal",
+        ),
+        (
+            "srgan-x4",
+            ["method.perceptual.network=vgg19", "method.perceptual.layers={relu6_1=1.0}"],
+            "method.perceptual: vgg19 has no layers relu6_1; there are conv1_1, relu1_1",
+        ),
+        ("srgan-x4", ["method.perceptual.network=vgg19"], "network vgg19 needs its weights, file = PATH"),
+        ("srgan-x4", ["method.perceptual.file=a.pth"], "file belongs to network squeezenet1_1 or vgg19"),
+        ("srgan-x4", ["method.perceptual.heads=a"], "heads are for the normalised squared differences"),
+        (
+            "srgan-x4",
+            ['method.losses={"perceptual.l1"=1.0}'],
+            "method.losses: perceptual.l1 does not belong here; see mezzotint.losses.pixel",
+        ),
+        (
+            "srgan-x4",
+            ['method.consistency={"pixel.l1"=1.0}'],
+            "pixel.l1 does not belong here; see mezzotint.losses.cons",
         ),
         ("compact-x4", ["data.patch=2"], "data.patch: Input should be greater than or equal to 3"),
     ],

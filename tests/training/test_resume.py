@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mezzotint.card import SUPER_RESOLUTION, Card
-from mezzotint.models.compact import Compact
+from mezzotint.models.srresnet import SRResNet
 from mezzotint.models.weights import save
 
 TINY_SR = [
@@ -98,9 +98,9 @@ def pictures(tmp_path_factory):
 def start(tmp_path_factory):
     """Weights for srgan to start from."""
     path = tmp_path_factory.mktemp("start") / "weights.safetensors"
-    network = Compact(channels=4, num_blocks=1, reparameterized=False)
-    arguments = {**network.arguments, "reparameterized": False}
-    save(network, Card("start", SUPER_RESOLUTION, "compact.Compact", arguments, scale=4, halo=network.halo), path)
+    arguments = {"channels": 4, "num_blocks": 1, "batch_norm": False}
+    network = SRResNet(**arguments)
+    save(network, Card("start", SUPER_RESOLUTION, "srresnet.SRResNet", arguments, scale=4, halo=network.halo), path)
     return path
 
 

@@ -200,6 +200,28 @@ def test_weights_that_do_not_fit_are_one_line(pictures, tmp_path):
         train(pictures, tmp_path / "run", overrides=[*TINY, "start=bicubic-x4"])
 
 
+@pytest.mark.parametrize("name", model.names())
+def test_every_shipped_recipe_builds_without_the_weights_it_starts_from(name):
+    method, card = run.build(model.read(name), torch.device("cpu"))
+    assert card.network and method.generator is method.networks["generator"]
+
+
+def test_what_a_method_reads_is_on_record_and_another_file_is_refused(pictures, tmp_path):
+    """The same path, other weights."""
+    teacher = tmp_path / "teacher.safetensors"
+    start_weights(teacher)
+    taught = [*TINY, "method.name=distillation.Distillation", f"method.teacher={teacher}"]
+    card = train(pictures, tmp_path / "run", overrides=taught)
+    sources = json.loads((tmp_path / "run" / "recipe.json").read_text())["sources"]
+    assert list(sources) == ["teacher"] and card.recipe["sources"] == sources
+    train(pictures, tmp_path / "run", overrides=taught, resume=True)
+    start_weights(teacher, channels=5)
+    with pytest.raises(
+        UsageError, match="trained with another file for teacher; give that one, or choose another folder"
+    ):
+        train(pictures, tmp_path / "run", overrides=taught, resume=True)
+
+
 def test_a_network_that_cannot_be_built_is_named(pictures, tmp_path):
     with pytest.raises(UsageError, match="the recipe's generator cannot be built"):
         train(pictures, tmp_path / "run", overrides=[*TINY, "generator.channels=-4"])

@@ -6,8 +6,6 @@ Images come as N H W C uint8. Needs torch. Everything runs in float32 and leaves
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.errors import InputError, ModelError, UsageError, missing_extra
+from mezzotint.errors import UsageError
 from mezzotint.metrics.memorization import thumbnails
 from mezzotint.metrics.perceptual import PerceptualNetwork
-from mezzotint.models.features import SmallClassifier, SqueezeNet11
-from mezzotint.tensors import digest, read_header
+from mezzotint.models.feature_files import load_lpips_heads, load_squeezenet
+from mezzotint.models.features import SmallClassifier, SqueezeNet11, cut
 
 EPOCHS = 5
 _LARGEST_BATCH, _SMALLEST_BATCH = 128, 16
@@ -30,9 +28,6 @@ _EVALUATION_BATCH = 32
 # Larger images are averaged down for the classifier.
 _LARGEST_SIDE = 64
 _PEAK_RATE = 4e-3
-# LPIPS reads SqueezeNet's `features` before these layers, where it has so many channels (lpips/pretrained_networks.py).
-_LPIPS_ENDS = (2, 5, 8, 10, 11, 12, 13)
-_LPIPS_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
 
 
 def use_threads(threads: int | None) -> None:
@@ -41,62 +36,19 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
-def load_squeezenet(path: str | Path) -> tuple[SqueezeNet11, str]:
-    """SqueezeNet 1.1 from a `.safetensors` file with torchvision's names, and the SHA-256 of the file's tensors.
-
-    The file may hold the classifier too, which is left out. Raises `InputError`, `ModelError` naming the difference, and
-    `UsageError` if safetensors is missing.
-    """
-    with torch.random.fork_rng(devices=[]):
-        network = SqueezeNet11()
-    shapes = {name: tuple(parameter.shape) for name, parameter in network.state_dict().items()}
-    state, sha256 = _read(path, shapes, "SqueezeNet 1.1")
-    network.load_state_dict(state)
-    return network.eval().requires_grad_(False), sha256
-
-
 def load_lpips_squeeze(squeezenet: str | Path, heads: str | Path) -> tuple[PerceptualNetwork, dict[str, Any]]:
     """What `lpips_squeeze` needs, from SqueezeNet's file and the file of LPIPS v0.1's heads, both `.safetensors`.
 
-    The heads have the names of the authors' code, `lin0.model.1.weight` to `lin6.model.1.weight`, each 1 C 1 1. With it
-    the files' names and the SHA-256 of their tensors. Raises as `load_squeezenet`.
+    With it the files' names and the SHA-256 of their tensors. Raises as `models.feature_files`.
     """
     network, network_sha256 = load_squeezenet(squeezenet)
-    shapes = {f"lin{index}.model.1.weight": (1, channels, 1, 1) for index, channels in enumerate(_LPIPS_CHANNELS)}
-    state, heads_sha256 = _read(heads, shapes, "the heads of LPIPS v0.1 for SqueezeNet")
-    stages = [network.features[begin:end] for begin, end in pairwise((0, *_LPIPS_ENDS))]
+    weights, heads_sha256 = load_lpips_heads(heads)
+    stages = cut(network.features, {layer: network.layers[layer] for layer in weights})
     facts = {
         "squeezenet": {"file": Path(squeezenet).name, "sha256": network_sha256},
         "heads": {"file": Path(heads).name, "sha256": heads_sha256},
     }
-    return PerceptualNetwork(stages, [state[name].flatten() for name in shapes]), facts
-
-
-def _read(path: str | Path, shapes: Mapping[str, tuple[int, ...]], what: str) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors of `shapes` from a `.safetensors` file, as finite float32, and the SHA-256 of all it holds."""
-    try:
-        import safetensors
-        import safetensors.torch
-    except ModuleNotFoundError as error:
-        raise missing_extra("safetensors", "train") from error
-
-    path = Path(path)
-    _, tensors = read_header(path)
-    for name, shape in shapes.items():
-        if name not in tensors or tensors[name].shape != shape:
-            found = list(tensors[name].shape) if name in tensors else "missing"
-            raise ModelError(f"{path} does not hold {what}: '{name}' is {found}, not {list(shape)}")
-    try:
-        data = path.read_bytes()
-        loaded = safetensors.torch.load(data)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"{path} is not a readable model file ({error})") from error
-    state = {name: loaded[name].float() for name in shapes}
-    if not all(tensor.isfinite().all() for tensor in state.values()):
-        raise ModelError(f"{path} holds weights that are not finite")
-    return state, digest(data, tensors)
+    return PerceptualNetwork(list(stages.values()), list(weights.values())), facts
 
 
 def train_classifier(

@@ -220,9 +220,10 @@ def _usefulness(
 
 def _squeezenet(path: str | Path, threads: int | None) -> _Encoder:
     from mezzotint.evaluation import features as networks
+    from mezzotint.models.feature_files import load_squeezenet
 
     networks.use_threads(threads)
-    network, digest = networks.load_squeezenet(path)
+    network, digest = load_squeezenet(path)
     facts = {"network": "features.SqueezeNet11", "file": Path(path).name, "sha256": digest}
     return _Encoder(lambda images: networks.encode(network, images), facts)
 

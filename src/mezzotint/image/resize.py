@@ -16,7 +16,7 @@ import numpy as np
 
 from mezzotint.errors import UsageError
 
-__all__ = ["imresize"]
+__all__ = ["imresize", "matrix"]
 
 
 def imresize(image: Any, scale: float | None = None, *, size: tuple[int, int] | None = None) -> Any:
@@ -42,6 +42,15 @@ def imresize(image: Any, scale: float | None = None, *, size: tuple[int, int] | 
     for axis, side, target, factor in zip((rows, columns), sides, size, scales, strict=True):
         image = resize_axis(image, axis, *_taps(side, target, factor))
     return image
+
+
+def matrix(side: int, target: int) -> np.ndarray:
+    """One axis of `imresize` as a matrix, `target` x `side` float64: what it makes of floating values, up to rounding."""
+    indices, weights = _taps(side, target, target / side)
+    result = np.zeros((target, side))
+    # add.at: beyond a border, several taps fall on the same pixel.
+    np.add.at(result, (np.arange(target)[:, None], indices), weights)
+    return result
 
 
 def _resize_array_axis(image: np.ndarray, axis: int, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:

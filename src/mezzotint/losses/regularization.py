@@ -5,6 +5,9 @@ networks, labels B int64, which are handed on. The gradient of an image's score 
 in square over C H W; the mean is taken over the batch. The score of an image is its logit, or the mean of its patch
 logits. A discriminator with batch norm has no gradient per image (every score depends on the whole batch): use these
 without.
+
+Images that are leaves with a gradient are handed to D as they are, so a caller who has just scored them may answer with
+those scores instead of computing them again.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ def gradient_penalty(
 
 def _gradients(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """The gradient of each image's score with respect to its pixels, B CHW, itself differentiable by D's parameters."""
-    images = images.detach().requires_grad_()
+    if not (images.requires_grad and images.is_leaf):
+        images = images.detach().requires_grad_()
     logits = discriminator(images, *labels)
     # Images do not mix, so the gradient of the sum of the scores holds each score's own gradient. `torch.func.grad`
     # would refuse layers that update buffers, such as spectral norm.

@@ -14,7 +14,9 @@ antialiased) and normalised inside, so that a number never depends on what the c
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import ClassVar, cast
 
 import torch
 from torch import nn
@@ -27,6 +29,11 @@ _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 class SqueezeNet11(nn.Module):
     """The features of SqueezeNet 1.1. Grey images (`in_channels` of 1) are seen as three equal channels."""
+
+    # How many modules of `features` lead to each layer.
+    layers: ClassVar[dict[str, int]] = {
+        "relu1": 2, "fire2": 4, "fire3": 5, "fire4": 7, "fire5": 8, "fire6": 10, "fire7": 11, "fire8": 12, "fire9": 13,
+    }  # fmt: skip
 
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
@@ -50,9 +57,46 @@ class SqueezeNet11(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images -> features B 512."""
         x = F.interpolate(images, size=(224, 224), mode="bilinear", align_corners=False, antialias=True)
-        x = x.expand(-1, 3, -1, -1)
-        x = (x - x.new_tensor(_MEAN).view(3, 1, 1)) / x.new_tensor(_DEVIATION).view(3, 1, 1)
-        return cast(torch.Tensor, self.features(x)).mean((2, 3))
+        return cast(torch.Tensor, self.features(as_imagenet(x))).mean((2, 3))
+
+
+class FeatureLayers(nn.Module):
+    """What the layers `names` of a network make of images, to compare images by: frozen, in evaluation mode.
+
+    `stages` are the network's parts by name, each fed with the one before; those after the last of `names` are dropped.
+    Images B C H W, values 0 to 1 -> a list of features B c h w, in the order of `stages`. With `imagenet`, images are
+    normalised as ImageNet's classifiers want them; either way grey ones are seen as three equal channels.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], names: Iterable[str], imagenet: bool) -> None:
+        super().__init__()
+        wanted = set(names)
+        last = max(index for index, name in enumerate(stages) if name in wanted)
+        self.names = [name for name in stages if name in wanted]
+        self.imagenet = imagenet
+        self.stages = nn.ModuleDict(dict(list(stages.items())[: last + 1]))
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Images -> features, in the order of `names`."""
+        x = as_imagenet(images) if self.imagenet else images.expand(-1, 3, -1, -1)
+        found = []
+        for name, stage in self.stages.items():
+            x = stage(x)
+            if name in self.names:
+                found.append(x)
+        return found
+
+
+def cut(features: nn.Sequential, ends: Mapping[str, int]) -> dict[str, nn.Module]:
+    """`features` as one stage for each layer, which ends after so many modules."""
+    return {name: features[begin:end] for name, (begin, end) in zip(ends, pairwise((0, *ends.values())), strict=True)}
+
+
+def as_imagenet(images: torch.Tensor) -> torch.Tensor:
+    """B C H W, 0 to 1, C of 1 or 3 -> B 3 H W with ImageNet's mean of 0 and deviation of 1 in each channel."""
+    x = images.expand(-1, 3, -1, -1)
+    return (x - x.new_tensor(_MEAN).view(3, 1, 1)) / x.new_tensor(_DEVIATION).view(3, 1, 1)
 
 
 class SmallClassifier(nn.Module):

@@ -11,7 +11,7 @@ import inspect
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -27,7 +27,9 @@ _COMPONENTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "degradation": ("data", "__call__", ()),
 }
 # Which modules of `losses` an argument of a method may refer to; None: all but those of the others.
-_LOSSES = {"losses": None, "game": "adversarial", "penalties": "regularization"}
+_LOSSES = {"losses": None, "game": "adversarial", "penalties": "regularization", "consistency": "consistency"}
+# Losses on features, which no argument refers to: a table of their own says which (`recipes/perceptual.py`).
+_ON_FEATURES = "perceptual"
 
 
 def mistakes(facts: dict[str, Any]) -> list[str]:
@@ -67,7 +69,7 @@ def readable(error: ValidationError, known: Mapping[str, Iterable[str]], prefix:
     lines = []
     for item in error.errors():
         path = [str(key) for key in item["loc"]]
-        message = item["msg"]
+        message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             message = f"there is no such key; there are {', '.join(known[path[0] if len(path) > 1 else ''])}"
         lines.append(f"{prefix}{'.'.join(path)}: {message}")
@@ -112,10 +114,20 @@ def _arguments(part: str, target: Any, component: dict[str, Any]) -> dict[str, A
             # Made of plain values, so it costs nothing to let it check its own ranges now.
             target(**given)
     except ValidationError as error:
-        raise _Mistakes(*readable(error, {"": fields}, f"{part}.")) from error
+        raise _Mistakes(*readable(error, {"": fields, **_tables(fields)}, f"{part}.")) from error
     except MezzotintError as error:
         raise _Mistakes(f"{part}: {error}") from error
     return arguments
+
+
+def _tables(fields: dict[str, Any]) -> dict[str, Iterable[str]]:
+    """The keys of each argument that is a table of its own."""
+    return {
+        key: kind.model_fields
+        for key, (hint, _) in fields.items()
+        for kind in (hint, *get_args(hint))
+        if inspect.isclass(kind) and issubclass(kind, BaseModel)
+    }
 
 
 def _choices(folder: str, mark: str) -> Iterator[str]:
@@ -156,7 +168,7 @@ def _named_losses(path: str, value: Any, wanted: str | None) -> Iterator[str]:
             yield f"{path}: {error}"
             continue
         module = name.partition(".")[0]
-        if module != wanted and (wanted or module in _LOSSES.values()):
+        if module != wanted and (wanted or module in {*_LOSSES.values(), _ON_FEATURES}):
             yield f"{path}: {name} does not belong here; see mezzotint.losses.{wanted or 'pixel'}"
 
 

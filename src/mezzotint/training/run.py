@@ -82,7 +82,9 @@ def train(
     _check_classes(recipe, images)
     # Before anything is written: what is wrong with pairs is an error, what is odd about them is said.
     notes = check_pairs(images, feed.scale_of(recipe)) if images.twins else []
-    resume = _open_folder(folder, recipe, paths, images, before)
+    # What the method reads beside the recipe, such as the network of a perceptual loss: name -> SHA-256.
+    sources: dict[str, str] = getattr(method, "sources", {})
+    resume = _open_folder(folder, recipe, paths, images, sources, before)
     if images.skipped:
         notes.append(f"{len(images.skipped)} images left out, first: {images.skipped[0]}")
     for note in [] if quiet else notes:
@@ -99,7 +101,7 @@ def train(
         labels=(recipe.data.class_names or tuple(images.classes)) if card.labels else (),
         steps=state.step,
         data=f"{len(images)} images of {', '.join(Path(path).absolute().name for path in paths)}",
-        recipe=recipe.model_dump(mode="json", exclude_defaults=True),
+        recipe=recipe.model_dump(mode="json", exclude_defaults=True) | ({"sources": sources} if sources else {}),
         metrics={"validation": {"psnr_y": round(state.score, 4)}} if state.score is not None else {},
     )
     return _export(method.generator, card, folder)
@@ -224,19 +226,31 @@ def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
 
 
 def _open_folder(
-    folder: Path, recipe: Recipe, paths: list[str | Path], images: ImageSet, before: dict[str, Any] | None
+    folder: Path,
+    recipe: Recipe,
+    paths: list[str | Path],
+    images: ImageSet,
+    sources: dict[str, str],
+    before: dict[str, Any] | None,
 ) -> bool:
-    """Make the run folder with its record, or check that the data is still the same; whether there is a state to resume."""
+    """Make the run folder with its record, or check that the data and `sources` are still the same; whether there is a
+    state to resume.
+    """
     named = hashlib.sha256(json.dumps([images.names, images.shapes]).encode()).hexdigest()
     if before and before.get("images_sha256", named) != named:
         raise UsageError(
             f"{folder} was trained on {before.get('images')} images, these {len(images)} are others; to go on from its "
             f"weights, choose another folder and set start={folder}"
         )
+    if before and before.get("sources", {}) != sources:
+        changed = sorted(name for name, _ in before.get("sources", {}).items() ^ sources.items())
+        raise UsageError(
+            f"{folder} was trained with another file for {changed[0]}; give that one, or choose another folder"
+        )
     make_folder(folder / "samples")
     facts = {
         "recipe": recipe.model_dump(mode="json"), "data": [str(path) for path in paths],
-        "images": len(images), "images_sha256": named, "left_out": images.skipped,
+        "images": len(images), "images_sha256": named, "left_out": images.skipped, "sources": sources,
         "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
     }  # fmt: skip
     write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())

@@ -1,28 +1,35 @@
-"""SRGAN: super-resolution with an adversarial term (Ledig et al. 2017, sections 2.1.1 and 2.2.2).
+"""SRGAN: super-resolution with an adversarial and a perceptual term (Ledig et al. 2017, sections 2.1.1 and 2.2).
 
-The generator minimises a weighted sum of pixel losses plus its half of a game; the discriminator sees high-resolution
-patches. Start the generator from regression weights (`start` in the recipe), as the paper does: from scratch the
-discriminator wins at once.
+The generator minimises a weighted sum of pixel losses, a perceptual loss, the consistency of its images with what they were
+made from, and its half of a game; the discriminator sees high-resolution patches. Start the generator from regression
+weights (`start` in the recipe), as the paper does: from scratch the discriminator wins at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
 from mezzotint.card import SUPER_RESOLUTION
+from mezzotint.recipes.perceptual import Perceptual
 from mezzotint.refs import resolve
+from mezzotint.training.perceptual import PerceptualLoss
 
 __all__ = ["SRGAN"]
+
+# Penalties on fewer images are too noisy, and some CPUs compute small bfloat16 batches wrongly (see `mezzotint doctor`).
+_SMALLEST_SHARE = 16
 
 
 class SRGAN:
     """A training method: one discriminator step, then one generator step, on each batch of pairs.
 
-    `losses`: pixel losses and their weights; `adversarial`: weight of the game (the paper: 1e-3); `penalties`:
-    functions of `losses.regularization` on patches, and their weights.
+    `losses`: pixel losses and their weights; `consistency`: functions of `losses.consistency` and theirs; `perceptual`: see
+    `recipes.perceptual`; `adversarial`: weight of the game (the paper: 1e-3). `penalties` weighs functions of
+    `losses.regularization` on the first `penalty_share` of the batch, at least 16 patches.
     """
 
     task = SUPER_RESOLUTION
@@ -33,52 +40,97 @@ class SRGAN:
         networks: dict[str, nn.Module],
         optimizers: dict[str, torch.optim.Optimizer],
         losses: dict[str, float],
+        perceptual: Perceptual | None = None,
+        consistency: dict[str, float] | None = None,
         game: str = "adversarial.relativistic",
         adversarial: float = 1e-3,
         penalties: dict[str, float] | None = None,
+        penalty_share: float = 1.0,
     ) -> None:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.use(losses)
+        self.consistency = _weighted(consistency or {})
+        self.perceptual, self.sources = None, {}
+        if perceptual is not None:
+            # A recipe hands on the table as it stands.
+            settings = Perceptual.model_validate(perceptual)
+            self.perceptual = PerceptualLoss(settings, next(self.generator.parameters()).device)
+            self.sources = self.perceptual.sources
         self.game = resolve(game, "losses")
+        self.compares = _compares(self.game.generator)
         self.adversarial = adversarial
-        self.penalties = {name: (resolve(name, "losses"), weight) for name, weight in (penalties or {}).items()}
+        self.penalties = _weighted(penalties or {})
+        self.penalty_share = penalty_share
 
     def use(self, losses: dict[str, float]) -> None:
         """Minimise these pixel losses from now on."""
-        self.losses = {name: (resolve(name, "losses"), weight) for name, weight in losses.items()}
+        self.losses = _weighted(losses)
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update of each network on `lr` and `hr`, B C H W, 0 to 1; returns named scalars for the log."""
-        hr = batch["hr"]
+        lr, hr = batch["lr"], batch["hr"]
         # Here and not at the end, which a step with a loss that is not finite never reaches.
         self.discriminator.requires_grad_(True)
-        sr = self.generator(batch["lr"]).float()
-        scalars = self._discriminator_step(hr, sr.detach(), update)
+        sr = self.generator(lr).float()
+        scalars = self._discriminator_step(_signed(hr), _signed(sr.detach()), update)
         # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
         self.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real_logits = self.discriminator(_signed(hr)).float()
         fake_logits = self.discriminator(_signed(sr)).float()
-        values = {name: loss(sr, hr) for name, (loss, _) in self.losses.items()}
-        scalars |= values
+        real_logits = torch.zeros_like(fake_logits)
+        if self.compares:
+            with torch.no_grad():
+                real_logits = self.discriminator(_signed(hr)).float()
         scalars["adversarial"] = self.game.generator(real_logits, fake_logits)
-        pixel = sum(self.losses[name][1] * value for name, value in values.items())
-        update("generator", pixel + self.adversarial * scalars["adversarial"])
+        loss = self.adversarial * scalars["adversarial"]
+        for terms, target in ((self.losses, hr), (self.consistency, lr)):
+            for name, (term, weight) in terms.items():
+                scalars[name] = term(sr, target)
+                loss = loss + weight * scalars[name]
+        if self.perceptual is not None:
+            scalars["perceptual"] = self.perceptual(sr, hr)
+            loss = loss + self.perceptual.settings.weight * scalars["perceptual"]
+        update("generator", loss)
         return scalars
 
     def _discriminator_step(
-        self, hr: torch.Tensor, sr: torch.Tensor, update: Callable[..., None]
+        self, real: torch.Tensor, fake: torch.Tensor, update: Callable[..., None]
     ) -> dict[str, torch.Tensor]:
-        real, fake = _signed(hr), _signed(sr)
-        real_logits, fake_logits = self.discriminator(real).float(), self.discriminator(fake).float()
+        share = max(_SMALLEST_SHARE, round(self.penalty_share * len(real))) if self.penalties else len(real)
+        real, *real_rest = _divided(real, share, bool(self.penalties))
+        fake, *fake_rest = _divided(fake, share, bool(self.penalties))
+        logits = {images: self.discriminator(images).float() for images in (real, fake, *real_rest, *fake_rest)}
+        real_logits = torch.cat([logits[images] for images in (real, *real_rest)])
+        fake_logits = torch.cat([logits[images] for images in (fake, *fake_rest)])
         scalars = {"discriminator": self.game.discriminator(real_logits, fake_logits)}
         loss = scalars["discriminator"]
+
+        def score(images: torch.Tensor) -> torch.Tensor:
+            return logits[images] if images in logits else self.discriminator(images)
+
         for name, (penalty, weight) in self.penalties.items():
-            scalars[name] = penalty(self.discriminator, real, fake)
+            scalars[name] = penalty(score, real, fake)
             loss = loss + weight * scalars[name]
+        scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
         return scalars
+
+
+def _weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
+    return {name: (resolve(name, "losses"), weight) for name, weight in names.items()}
+
+
+def _compares(half: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
+    """Whether a generator's half of a game looks at the logits of real images at all; most do not."""
+    real, fake = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    (gradient,) = torch.autograd.grad(half(real, fake), real, allow_unused=True)
+    return gradient is not None
+
+
+def _divided(images: torch.Tensor, share: int, differentiable: bool) -> list[torch.Tensor]:
+    """The first `share` images, as a leaf that penalties can differentiate by, and the rest if there is one."""
+    first, rest = images[:share].detach().requires_grad_(differentiable), images[share:]
+    return [first, rest] if len(rest) else [first]
 
 
 def _signed(images: torch.Tensor) -> torch.Tensor:
