@@ -10,7 +10,7 @@ from PIL import Image
 
 from mezzotint.cli import main
 
-SMALL = ["data.patch=16"]  # HR patches of 64
+SMALL = ["data.patch=16", "phases=[]"]  # HR patches of 64
 
 
 @pytest.fixture

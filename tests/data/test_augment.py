@@ -174,7 +174,7 @@ def test_switching_one_on_changes_neither_the_crops_nor_the_others():
     assert torch.equal(alone[~shuffled], crops[~shuffled]) and 0.25 < shuffled.float().mean() < 0.75
 
 
-TINY = ["data.patch=6", "data.batch=4", "generator.channels=4", "generator.num_blocks=1"]
+TINY = ["phases=[]", "data.patch=6", "data.batch=4", "generator.channels=4", "generator.num_blocks=1"]
 
 
 def test_a_recipe_names_them_with_their_shares(tmp_path):

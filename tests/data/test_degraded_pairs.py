@@ -71,7 +71,7 @@ def test_an_image_that_just_holds_a_patch_will_do_and_a_smaller_one_is_named():
 
 
 def test_a_recipe_chooses_how_pairs_are_made():
-    source, tiny = images((64, 64)), ["data.patch=8", "data.batch=2"]
+    source, tiny = images((64, 64)), ["data.patch=8", "data.batch=2", "phases=[]"]
     assert isinstance(feed.batches(model.read("compact-x4", tiny), source)[0], PatchPairs)
     (degraded,) = feed.batches(model.read("photo-x4", tiny), source)
     assert isinstance(degraded, DegradedPairs) and degraded.batch(0)["lr"].shape == (2, 3, 8, 8)

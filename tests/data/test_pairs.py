@@ -14,7 +14,7 @@ from mezzotint.image.resize import imresize
 from mezzotint.recipes import model
 from mezzotint.training import feed
 
-TINY = ["data.patch=6", "data.batch=4", "generator.channels=4", "generator.num_blocks=1"]
+TINY = ["phases=[]", "data.patch=6", "data.batch=4", "generator.channels=4", "generator.num_blocks=1"]
 
 
 def picture(seed, *shape):

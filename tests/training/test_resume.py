@@ -16,6 +16,7 @@ from mezzotint.models.weights import save
 TINY_SR = [
     "generator.channels=4",
     "generator.num_blocks=1",
+    "phases=[]",
     "data.patch=6",
     "data.batch=2",
     "steps=60",
