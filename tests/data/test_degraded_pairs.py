@@ -63,6 +63,33 @@ def test_patches_begin_at_every_phase_of_jpegs_blocks():
     assert {y % 8 for y, _ in offsets} == {x % 8 for _, x in offsets} == set(range(8))
 
 
+def test_regions_that_are_used_again_are_cut_elsewhere_and_do_not_depend_on_what_was_asked_before():
+    made = []
+
+    def degrade(hr, scale, random):
+        made.append(hr)
+        return imresize(hr, 1 / scale)
+
+    def batches(reuse=2):
+        return DegradedPairs(images((90, 80), (64, 72)), 2, 10, 6, 5, degrade, reuse=reuse)
+
+    whole = batches()
+    run = [whole.batch(step) for step in range(66)]
+    # Steps 32 to 63 use what 0 to 31 made; then all is new.
+    assert len(made) == 6 * (32 + 2)
+    for step in (3, 35, 65):  # as after resuming there
+        again = batches().batch(step)
+        assert all(again[key].equal(run[step][key]) for key in again)
+    first, second = run[3]["hr"], run[35]["hr"]
+    assert not any(one.equal(other) for one, other in zip(first, second, strict=True))
+    for lr, hr in zip(run[35]["lr"].numpy(), run[35]["hr"].numpy(), strict=True):
+        reduced = imresize(hr.transpose(1, 2, 0), 1 / 2)[2:-2, 2:-2]
+        np.testing.assert_allclose(lr.transpose(1, 2, 0)[2:-2, 2:-2], reduced, atol=2 / 255)
+    assert all(
+        batches(1).batch(40)[key].equal(pairs(images((90, 80), (64, 72)), degrade, 5).batch(40)[key]) for key in run[0]
+    )
+
+
 def test_an_image_that_just_holds_a_patch_will_do_and_a_smaller_one_is_named():
     assert pairs(images((20, 20))).batch(0)["lr"].shape == (6, 3, 10, 10)
     assert pairs(images((21, 33), channels=1)).batch(0)["hr"].shape == (6, 1, 20, 20)
@@ -83,6 +110,7 @@ def test_a_recipe_chooses_how_pairs_are_made():
     [
         ("photo-x4", "degradation.nosie=[[1,2],[1,2]]", "degradation.nosie: there is no such key"),
         ("photo-x4", "degradation.noise=[[2,1],[1,2]]", "degradation: noise"),
+        ("compact-x4", "data.reuse=2", "data.reuse: only degraded regions"),
         ("photo-x4", "degradation.noise=3", "degradation.noise: "),
         ("photo-x4", "degradation.name=degradations.blur", "degradation.name: "),
         ("photo-x4", "degradation.name=second_order.os", "degradation.name: "),

@@ -11,6 +11,7 @@ Super-resolution" (arXiv 2004.00448), section 3 and table 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -54,16 +55,27 @@ class Mixed:
 
 def mixup(lr: torch.Tensor, hr: torch.Tensor, chosen: np.ndarray, random: np.random.Generator) -> Tensors:
     """One share * pair + (1 - share) * another pair of the batch; the share is of Beta(1.2, 1.2), the same on both sides."""
-    others, shares = _others(len(lr), random), random.beta(_BETA, _BETA, len(lr))
-    kept = np.where(chosen, shares, 1.0)
-    return tuple(_blend(side, side[others], kept) for side in (lr, hr))  # type: ignore[return-value]
+    others, shares = _others(len(lr), random), random.beta(_BETA, _BETA, len(lr)).astype(np.float32)
+
+    def blend(side: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        share = torch.from_numpy(shares[chosen]).to(side.device).view(-1, 1, 1, 1)
+        return side[items] * share + side[others.to(side.device)[items]] * (1 - share)
+
+    return _changed(lr, chosen, blend), _changed(hr, chosen, blend)
 
 
 def cutmix(lr: torch.Tensor, hr: torch.Tensor, chosen: np.ndarray, random: np.random.Generator) -> Tensors:
     """A rectangle of another pair of the batch, at the same place, in both sides; its area is uniform in 0 to 1."""
-    others, inside = _others(len(lr), random), _rectangles(lr, chosen, random)
+    others, inside = _others(len(lr), random), _rectangles(lr, random)
     scale = hr.shape[2] // lr.shape[2]
-    return torch.where(inside, lr[others], lr), torch.where(_enlarged(inside, scale), hr[others], hr)
+
+    def paste(side: torch.Tensor, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return torch.where(mask[items], side[others.to(side.device)[items]], side[items])
+
+    return (
+        _changed(lr, chosen, lambda side, items: paste(side, items, inside)),
+        _changed(hr, chosen, lambda side, items: paste(side, items, _enlarged(inside, scale))),
+    )
 
 
 def cutblur(lr: torch.Tensor, hr: torch.Tensor, chosen: np.ndarray, random: np.random.Generator) -> Tensors:
@@ -74,28 +86,41 @@ def cutblur(lr: torch.Tensor, hr: torch.Tensor, chosen: np.ndarray, random: np.r
     that a small image can be, the high-resolution one reduced without blur, noise or compression. So this is for recipes
     with a [degradation]: where `lr` is MATLAB's bicubic already, nothing would change.
     """
-    scale = hr.shape[2] // lr.shape[2]
-    inside = _rectangles(lr, chosen, random)
-    around = torch.from_numpy(chosen & (random.random(len(lr)) < 0.5)).to(lr.device).view(-1, 1, 1, 1)
-    items = torch.from_numpy(np.flatnonzero(chosen))
-    whole = hr[items.to(hr.device)].mul(255).round()
-    # Apple's GPUs have no float64, in which images are resized.
-    whole = whole.cpu() if whole.device.type == "mps" else whole
-    clean = lr.clone()
-    clean[items.to(lr.device)] = imresize(whole.byte(), 1 / scale).to(lr.device).float() / 255
-    return torch.where(inside ^ around, clean, lr), hr
+    scale, inside = hr.shape[2] // lr.shape[2], _rectangles(lr, random)
+    around = torch.from_numpy(random.random(len(lr)) < 0.5).to(lr.device).view(-1, 1, 1, 1)
+
+    def clean(side: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        whole = hr[items].mul(255).round().byte()
+        # Apple's GPUs have no float64, in which images are resized.
+        small = imresize(whole.cpu() if whole.device.type == "mps" else whole, 1 / scale).to(side.device)
+        return torch.where((inside ^ around)[items], small.float() / 255, side[items])
+
+    return _changed(lr, chosen, clean), hr
 
 
 def channel_shuffle(lr: torch.Tensor, hr: torch.Tensor, chosen: np.ndarray, random: np.random.Generator) -> Tensors:
     """The colours of a pair in one of the five other orders, the same on both sides. Grey pairs stay as they are."""
     channels = lr.shape[1]
-    orders = np.tile(np.arange(channels), (len(lr), 1))
-    if channels > 1:
-        for item in np.flatnonzero(chosen):
-            while (orders[item] == np.arange(channels)).all():
-                orders[item] = random.permutation(channels)
-    index = torch.from_numpy(orders).to(lr.device)[:, :, None, None]
-    return tuple(side.gather(1, index.expand_as(side)) for side in (lr, hr))  # type: ignore[return-value]
+    if channels == 1:
+        return lr, hr
+    other = [order for order in permutations(range(channels)) if order != tuple(range(channels))]
+    orders = torch.tensor(other)[torch.from_numpy(random.integers(len(other), size=len(lr)))]
+
+    def shuffle(side: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+        order = orders.to(side.device)[items]
+        return side[items.view(-1, 1), order]
+
+    return _changed(lr, chosen, shuffle), _changed(hr, chosen, shuffle)
+
+
+def _changed(
+    side: torch.Tensor, chosen: np.ndarray, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """`side` B C H W, anew, with `change(side, items)` in place of the chosen items."""
+    items = torch.from_numpy(np.flatnonzero(chosen)).to(side.device)
+    anew = side.clone()
+    anew[items] = change(side, items)
+    return anew
 
 
 def _others(count: int, random: np.random.Generator) -> torch.Tensor:
@@ -106,14 +131,8 @@ def _others(count: int, random: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(others)
 
 
-def _blend(side: torch.Tensor, other: torch.Tensor, kept: np.ndarray) -> torch.Tensor:
-    share = torch.from_numpy(kept.astype(np.float32)).to(side.device).view(-1, 1, 1, 1)
-    # An item with a share of 1 comes out bit by bit as it was.
-    return side * share + other * (1 - share)
-
-
-def _rectangles(lr: torch.Tensor, chosen: np.ndarray, random: np.random.Generator) -> torch.Tensor:
-    """B 1 H W bool: in each chosen item a rectangle of the image's aspect, whole pixels, wholly inside."""
+def _rectangles(lr: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """B 1 H W bool: in each item a rectangle of the image's aspect, whole pixels, wholly inside."""
     count, height, width = len(lr), lr.shape[2], lr.shape[3]
     part = np.sqrt(random.random(count))  # of each side, so that the area is uniform
     spans = []
@@ -122,7 +141,7 @@ def _rectangles(lr: torch.Tensor, chosen: np.ndarray, random: np.random.Generato
         start = random.integers(side - length + 1)
         place = np.arange(side)
         spans.append((place >= start[:, None]) & (place < (start + length)[:, None]))
-    inside = spans[0][:, :, None] & spans[1][:, None, :] & chosen[:, None, None]
+    inside = spans[0][:, :, None] & spans[1][:, None, :]
     return torch.from_numpy(inside[:, None]).to(lr.device)
 
 

@@ -24,6 +24,8 @@ Degradation = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 # How many low-resolution pixels more than the patch are degraded along each side, so that patches begin anywhere in the
 # 8x8 blocks of JPEG and are not all edged by mirrored borders.
 _AROUND = 8
+# How many steps lie between two uses of a degraded region, so that neighbouring batches share nothing.
+_APART = 32
 
 
 class PatchPairs:
@@ -78,8 +80,10 @@ class PatchPairs:
 class DegradedPairs:
     """Aligned patches as of `PatchPairs`, whose low-resolution side is made anew for every sample by `degrade`.
 
-    A sample depends on (seed, step, rank, its place in the batch) alone, so they are made in parallel. Raises `InputError`
-    when an image cannot hold one patch.
+    A sample depends on (seed, step, rank, its place in the batch) alone, so they are made in parallel. With `reuse` each
+    degraded region, which is 8 low-resolution pixels higher and wider than a patch, serves so many steps, 32 steps apart,
+    each time cut elsewhere, turned and flipped anew: that much less work, for patches that repeat their noise. Raises
+    `InputError` when an image cannot hold one patch.
     """
 
     def __init__(
@@ -92,11 +96,14 @@ class DegradedPairs:
         degrade: Degradation,
         augment: bool = True,
         device: torch.device = CPU,
+        reuse: int = 1,
     ) -> None:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
         self.degrade, self.device = degrade, device
         _check_sides(hr, patch * scale)
         self._drawn = _by_area(hr)
+        self.reuse = reuse
+        self._regions: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         self._pool = ThreadPoolExecutor(min(batch, os.cpu_count() or 1))
 
     def resized(self, patch: int, batch: int) -> DegradedPairs:
@@ -107,12 +114,30 @@ class DegradedPairs:
 
     def batch(self, step: int, rank: int = 0) -> Batch:
         """The batch of one step."""
+        if step % (_APART * self.reuse) == 0:
+            self._regions.clear()
         pairs = list(self._pool.map(lambda item: self._pair([self.seed, step, rank, item]), range(self.size)))
         lr, hr = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
         return {"lr": floats(lr, self.device), "hr": floats(hr, self.device)}
 
-    def _pair(self, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        random = np.random.default_rng(seed)
+    def _pair(self, place: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Patches of both sides at `place`: seed, step, rank, item."""
+        if self.reuse == 1:
+            random = np.random.default_rng(place)
+            return self._cut(*self._region(random), random)
+        seed, step, rank, item = place
+        span = _APART * self.reuse
+        # The step that degrades the region; computed again where it is not at hand, as after resuming.
+        key = (self.patch, seed, step // span * span + step % _APART, rank, item)
+        if key not in self._regions:
+            self._regions[key] = self._region(np.random.default_rng(key[1:]))
+        random = np.random.default_rng([*place, 1])
+        small, large = self._cut(*self._regions[key], random)
+        turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
+        return _dihedral(small, turns, flip), _dihedral(large, turns, flip)
+
+    def _region(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """A degraded part of an image, and what it was made of."""
         s, p = self.scale, self.patch
         index = int(self._drawn.searchsorted(random.random(), "right"))
         height, width, _ = self.hr.shapes[index]
@@ -121,7 +146,10 @@ class DegradedPairs:
         turns, flip = (int(n) for n in random.integers((4, 2))) if self.augment else (0, 0)
         # Contiguous, or every step of the degradation reads a turned patch against the order of its memory.
         large = np.ascontiguousarray(_dihedral(self.hr[index][y : y + rows, x : x + columns], turns, flip))
-        small = self.degrade(large, s, random)
+        return self.degrade(large, s, random), large
+
+    def _cut(self, small: np.ndarray, large: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        s, p = self.scale, self.patch
         y, x = random.integers(small.shape[0] - p + 1), random.integers(small.shape[1] - p + 1)
         return small[y : y + p, x : x + p], large[y * s : (y + p) * s, x * s : (x + p) * s]
 

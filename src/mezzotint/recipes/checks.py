@@ -190,7 +190,7 @@ def _phases(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _mix(facts: dict[str, Any]) -> Iterator[str]:
-    """How pairs are mixed."""
+    """How pairs are used again and mixed."""
     data = _table(facts, "data")
     mix = _table(data, "mix")
     if mix and facts.get("task") != SUPER_RESOLUTION:
@@ -202,6 +202,9 @@ def _mix(facts: dict[str, Any]) -> Iterator[str]:
             yield f"data.mix: {error}"
     if "channel_shuffle" in mix and data.get("channels") == 1:
         yield "data.mix: channel_shuffle needs colours, and data.channels is 1"
+    reuse = data.get("reuse", 1)
+    if isinstance(reuse, int) and reuse > 1 and facts.get("degradation") is None:
+        yield "data.reuse: only degraded regions take long enough to be used again; there is no [degradation]"
     if {"cutmix", "mixup"} & set(mix) and data.get("batch") == 1:
         yield "data.mix: a batch of 1 has no other pair to mix with"
 

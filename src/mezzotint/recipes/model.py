@@ -52,6 +52,7 @@ class Data(BaseModel):
     channels: Literal[1, 3] = 3
     class_names: tuple[str, ...] = ()  # of a labelled set, in the order of their numbers
     augment: bool = True  # super-resolution: the eight flips and rotations; generation: mirrored left to right
+    reuse: PositiveInt = 1  # with a [degradation]: how many patches are cut from each degraded region
     # Super-resolution: functions of `data.augment` and the share of pairs that each changes.
     mix: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
 

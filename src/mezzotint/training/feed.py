@@ -79,6 +79,6 @@ def batches(
     if degrade is None:
         first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device)
     else:
-        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device)
+        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device, data.reuse)
     each = [first, *(first.resized(*sizes) for sizes in later)]
     return [Mixed(pairs, data.mix, recipe.seed) for pairs in each] if data.mix else each
