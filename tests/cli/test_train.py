@@ -16,7 +16,8 @@ from mezzotint.card import read_card
 from mezzotint.cli import main
 
 TINY = [
-    "generator.channels=4", "generator.num_blocks=1", "phases=[]", "data.patch=6", "data.batch=2", "validations=1", "log_every=1",
+    "generator.channels=4", "generator.num_blocks=1", "phases=[]", "data.patch=6", "data.batch=2",
+    "validations=1", "log_every=1",
 ]  # fmt: skip
 
 

@@ -19,8 +19,8 @@ from mezzotint.recipes import model
 from mezzotint.training import loop, run
 
 TINY = [
-    "generator.channels=4", "generator.num_blocks=1", "generator.reparameterized=false", "phases=[]", "data.patch=6", "data.batch=2",
-    "steps=3", "validations=1", "checkpoint_seconds=0",
+    "generator.channels=4", "generator.num_blocks=1", "generator.reparameterized=false", "phases=[]",
+    "data.patch=6", "data.batch=2", "steps=3", "validations=1", "checkpoint_seconds=0",
 ]  # fmt: skip
 CLOTHES = [
     "data.size=[8,8]", "generator.size=[8,8]", "discriminator.size=[8,8]", "generator.num_classes=2", "data.class_names=[]",
