@@ -28,7 +28,8 @@ TINY = {
         "data.batch=8", 'method.penalties={"regularization.r1"=1.0, "regularization.gradient_penalty"=1.0}',
     ],
     "srgan": [
-        "srgan-x4", *TINY_SR, "discriminator.channels=4", "discriminator.batch_norm=false", "start=START",
+        "srgan-x4", 'generator={name="compact.Compact",channels=4,num_blocks=1}', *TINY_SR[2:], "discriminator.channels=4",
+        "start=START",
         'method.penalties={"regularization.gradient_penalty"=1.0}',
     ],
 }  # fmt: skip
