@@ -54,6 +54,10 @@ class DivergedError(MezzotintError):
     exit_code = 8
 
 
+class LostProcessError(MezzotintError):
+    """A run in several processes, one of which has ended or cannot be reached; it can be resumed."""
+
+
 class InterruptedRun(MezzotintError):
     """Work ended by a signal after its state was saved; exits with 128 + the signal's number (130, 143)."""
 

@@ -140,18 +140,24 @@ def batches(size=50):
     return PatchPairs(images, SCALE, 8, size, seed=4)
 
 
-def test_a_mixed_batch_is_a_function_of_seed_step_and_rank():
+def test_a_mixed_batch_is_a_function_of_seed_and_step():
     plain, mix = batches(), {"mixup": 0.3, "channel_shuffle": 0.5}
-    batch = Mixed(plain, mix, 4).batch(7, rank=1)
+    batch = Mixed(plain, mix, 4).batch(7)
     assert batch["lr"].is_contiguous(memory_format=torch.channels_last)
-    again = Mixed(batches(), dict(reversed(mix.items())), 4).batch(7, rank=1)
+    again = Mixed(batches(), dict(reversed(mix.items())), 4).batch(7)
     others = [
-        Mixed(plain, mix, 4).batch(8, rank=1),
-        Mixed(plain, mix, 4).batch(7),
-        Mixed(plain, mix, 5).batch(7, rank=1),
+        Mixed(plain, mix, 4).batch(8),
+        Mixed(plain, mix, 5).batch(7),
     ]
     for key in ("lr", "hr"):
         assert torch.equal(batch[key], again[key]) and not any(torch.equal(batch[key], other[key]) for other in others)
+
+
+def test_processes_mix_the_batch_of_one_among_them():
+    whole = Mixed(batches(), {"mixup": 0.5}, 4).batch(7)
+    for rank in range(2):
+        share = Mixed(batches(), {"mixup": 0.5}, 4, share=(rank, 2)).batch(7)
+        assert all(torch.equal(share[key], whole[key][rank::2]) for key in whole)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])

@@ -102,14 +102,25 @@ def generation(count=10, **options):
 
 
 @pytest.mark.parametrize("make", [pairs, generation])
-def test_a_batch_depends_on_seed_step_and_rank_alone(make):
+def test_a_batch_depends_on_seed_and_step_alone(make):
     batches, again, other = make(), make(), make(seed=2)
     for step in (0, 1, 7, 5, 5, 0):  # in any order, repeated
         first, second = batches.batch(step), again.batch(step)
         assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
     key = "hr" if make is pairs else "real"
-    for different in (again.batch(1), again.batch(0, rank=1), other.batch(0)):
+    for different in (again.batch(1), other.batch(0)):
         assert not torch.equal(different[key], again.batch(0)[key])
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("make", [pairs, generation])
+def test_processes_make_the_batch_of_one_among_them(make, ranks):
+    options = {"batch": 6} if make is pairs else {"batch": 6, "flip": True}
+    for step in (0, 3):
+        whole = make(**options).batch(step)
+        for rank in range(ranks):
+            share = make(**options, share=(rank, ranks)).batch(step)
+            assert all(torch.equal(share[key], whole[key][rank::ranks]) for key in whole)
 
 
 def test_every_epoch_of_images_is_a_new_permutation():

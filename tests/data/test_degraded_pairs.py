@@ -24,23 +24,31 @@ def bicubic(hr, scale, random):
     return imresize(hr, 1 / scale)
 
 
-def pairs(source: ImageSet, degrade=None, seed: int = 0) -> DegradedPairs:
-    return DegradedPairs(source, 2, 10, 6, seed, degrade or SecondOrder())
+def pairs(source: ImageSet, degrade=None, seed: int = 0, **options) -> DegradedPairs:
+    return DegradedPairs(source, 2, 10, 6, seed, degrade or SecondOrder(), **options)
 
 
-def test_a_batch_is_a_function_of_seed_step_and_rank():
+def test_a_batch_is_a_function_of_seed_and_step():
     source = images((48, 40), (64, 72))
-    batch = pairs(source).batch(7, rank=1)
+    batch = pairs(source).batch(7)
     assert batch["lr"].shape == (6, 3, 10, 10) and batch["hr"].shape == (6, 3, 20, 20)
     for side in batch.values():
         assert side.dtype.is_floating_point and side.min() >= 0 and side.max() <= 1
-    again = pairs(source).batch(7, rank=1)
-    others = [pairs(source).batch(8, rank=1), pairs(source).batch(7), pairs(source, seed=1).batch(7, rank=1)]
+    again = pairs(source).batch(7)
+    others = [pairs(source).batch(8), pairs(source, seed=1).batch(7)]
     for key in ("lr", "hr"):
         assert batch[key].equal(again[key])
         assert not any(batch[key].equal(other[key]) for other in others)
         # And no sample is another's copy.
         assert len({sample.numpy().tobytes() for sample in batch[key]}) == 6
+
+
+def test_processes_make_the_batch_of_one_among_them():
+    source = images((48, 40), (64, 72))
+    whole = pairs(source).batch(7)
+    for rank in range(3):
+        share = pairs(source, share=(rank, 3)).batch(7)
+        assert all(share[key].equal(whole[key][rank::3]) for key in ("lr", "hr"))
 
 
 def test_both_sides_show_the_same_place():

@@ -27,16 +27,22 @@ def train(
     from mezzotint.cli._signals import interruptible
     from mezzotint.errors import UsageError
     from mezzotint.recipes import model
+    from mezzotint.training.distributed import one_voice
 
-    checked = model.read(recipe, [*(overrides or []), *([f"minutes={minutes}"] if minutes else [])])
-    if dry_run:
-        print(checked.model_dump_json(indent=1))
-        return
-    if not data or out is None:
-        raise UsageError("training needs --data PATH (folder, zip or IDX file) and -o RUN (the folder to make)")
-    from mezzotint.training.run import train as run
+    with one_voice() as speaks:
+        checked = model.read(recipe, [*(overrides or []), *([f"minutes={minutes}"] if minutes else [])])
+        if dry_run:
+            if speaks:
+                print(checked.model_dump_json(indent=1))
+            return
+        if not data or out is None:
+            raise UsageError("training needs --data PATH (folder, zip or IDX file) and -o RUN (the folder to make)")
+        from mezzotint.training.run import train as run
 
-    # While it trains, the run itself takes signals and saves first; this is for the time before and after.
-    with interruptible(f"--resume goes on with what {out} holds"):
-        card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
-    print(card.to_json() if as_json else f"{recipe} -> {out} ({card.steps} steps; try: mezzotint inspect {out})")
+        # While it trains, the run itself takes signals and saves first; this is for the time before and after.
+        with interruptible(f"--resume goes on with what {out} holds"):
+            card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
+        if speaks:
+            print(
+                card.to_json() if as_json else f"{recipe} -> {out} ({card.steps} steps; try: mezzotint inspect {out})"
+            )

@@ -30,26 +30,28 @@ _BETA = 1.2
 class Mixed:
     """The batches of `batches`, whose pairs are mixed by the functions of `mix`: name -> share of pairs.
 
-    Its random numbers depend on (seed, step, rank) and on the function's name alone: switching one on or off changes
-    neither the crops nor what the others do.
+    Its random numbers depend on (seed, step) and on the function's name alone: switching one on or off changes
+    neither the crops nor what the others do. Pairs are mixed with any of the batch, so of `batches` the whole is made, and
+    then the items of `share`, (rank, ranks), are kept.
     """
 
-    def __init__(self, batches: Any, mix: Mapping[str, float], seed: int) -> None:
-        self.batches, self.mix, self.seed = batches, dict(mix), seed
+    def __init__(self, batches: Any, mix: Mapping[str, float], seed: int, share: tuple[int, int] = (0, 1)) -> None:
+        self.batches, self.mix, self.seed, self.share = batches, dict(mix), seed, share
 
-    def batch(self, step: int, rank: int = 0) -> dict[str, torch.Tensor]:
+    def batch(self, step: int) -> dict[str, torch.Tensor]:
         """The batch of one step."""
-        batch = self.batches.batch(step, rank)
+        batch = self.batches.batch(step)
         lr, hr = batch["lr"], batch["hr"]
         for name in [name for name in __all__ if name in self.mix]:
             # The name in the key's place for children keeps these streams apart from those of the batches.
-            sequence = np.random.SeedSequence([self.seed, step, rank], spawn_key=tuple(name.encode()))
+            sequence = np.random.SeedSequence([self.seed, step], spawn_key=tuple(name.encode()))
             random = np.random.default_rng(sequence)
             chosen = random.random(len(lr)) < self.mix[name]
             if chosen.any():
                 function: Callable[..., Tensors] = globals()[name]
                 lr, hr = function(lr, hr, chosen, random)
-        layout = torch.channels_last
+        layout, (rank, ranks) = torch.channels_last, self.share
+        lr, hr = lr[rank::ranks], hr[rank::ranks]
         return {"lr": lr.contiguous(memory_format=layout), "hr": hr.contiguous(memory_format=layout)}
 
 

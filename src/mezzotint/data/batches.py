@@ -1,4 +1,8 @@
-"""Endless training batches. A batch is a function of (seed, step, rank) alone, so training can resume at any step."""
+"""Endless training batches. A batch is a function of (seed, step) alone, so training can resume at any step.
+
+`share` is (rank, ranks): of every batch only the items rank, rank + ranks, ... are made, so that processes which train
+together have the batch of one among them.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +50,10 @@ class PatchPairs:
         seed: int,
         augment: bool = True,
         device: torch.device = CPU,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
+        self.share = share
         _check_sides(hr, patch * scale)
         self.lr = hr.twins or _reduced(hr, scale, device)
         self.device, self._drawn = device, _by_area(self.lr)
@@ -60,15 +66,15 @@ class PatchPairs:
         other.patch, other.size = patch, batch
         return other
 
-    def batch(self, step: int, rank: int = 0) -> Batch:
+    def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        random = np.random.default_rng([self.seed, step, rank])
+        random, (rank, ranks) = np.random.default_rng([self.seed, step]), self.share
         indices = self._drawn.searchsorted(random.random(self.size), "right")
         choices = [self._layouts[0][indices, 1] - self.patch + 1, self._layouts[0][indices, 2] - self.patch + 1]
         if self.augment:
             choices += [np.full(self.size, count) for count in (4, 2)]
-        y, x, *symmetry = random.integers(np.column_stack(choices)).T
-        batch = {}
+        y, x, *symmetry = random.integers(np.column_stack(choices))[rank::ranks].T
+        indices, batch = indices[rank::ranks], {}
         for key, pixels, layout, unit in zip(("lr", "hr"), self._pixels, self._layouts, (1, self.scale), strict=True):
             side, at = self.patch * unit, places(layout[indices], y * unit, x * unit)
             if symmetry:
@@ -80,7 +86,7 @@ class PatchPairs:
 class DegradedPairs:
     """Aligned patches as of `PatchPairs`, whose low-resolution side is made anew for every sample by `degrade`.
 
-    A sample depends on (seed, step, rank, its place in the batch) alone, so they are made in parallel. With `reuse` each
+    A sample depends on (seed, step, its place in the batch) alone, so they are made in parallel. With `reuse` each
     degraded region, which is 8 low-resolution pixels higher and wider than a patch, serves so many steps, 32 steps apart,
     each time cut elsewhere, turned and flipped anew: that much less work, for patches that repeat their noise. Raises
     `InputError` when an image cannot hold one patch.
@@ -97,9 +103,10 @@ class DegradedPairs:
         augment: bool = True,
         device: torch.device = CPU,
         reuse: int = 1,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
-        self.degrade, self.device = degrade, device
+        self.degrade, self.device, self.share = degrade, device, share
         _check_sides(hr, patch * scale)
         self._drawn = _by_area(hr)
         self.reuse = reuse
@@ -112,23 +119,25 @@ class DegradedPairs:
         other.patch, other.size = patch, batch
         return other
 
-    def batch(self, step: int, rank: int = 0) -> Batch:
+    def batch(self, step: int) -> Batch:
         """The batch of one step."""
         if step % (_APART * self.reuse) == 0:
             self._regions.clear()
-        pairs = list(self._pool.map(lambda item: self._pair([self.seed, step, rank, item]), range(self.size)))
+        rank, ranks = self.share
+        items = range(rank, self.size, ranks)
+        pairs = list(self._pool.map(lambda item: self._pair([self.seed, step, 0, item]), items))
         lr, hr = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
         return {"lr": floats(lr, self.device), "hr": floats(hr, self.device)}
 
     def _pair(self, place: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Patches of both sides at `place`: seed, step, rank, item."""
+        """Patches of both sides; `place` keys their random numbers: seed, step, 0, item."""
         if self.reuse == 1:
             random = np.random.default_rng(place)
             return self._cut(*self._region(random), random)
-        seed, step, rank, item = place
+        seed, step, *_, item = place
         span = _APART * self.reuse
         # The step that degrades the region; computed again where it is not at hand, as after resuming.
-        key = (self.patch, seed, step // span * span + step % _APART, rank, item)
+        key = (self.patch, seed, step // span * span + step % _APART, 0, item)
         if key not in self._regions:
             self._regions[key] = self._region(np.random.default_rng(key[1:]))
         random = np.random.default_rng([*place, 1])
@@ -160,31 +169,40 @@ class Images:
     Every epoch is a new permutation of the set. `flip` mirrors half of the images left to right.
     """
 
-    def __init__(self, images: ImageSet, batch: int, seed: int, flip: bool = False, device: torch.device = CPU) -> None:
+    def __init__(
+        self,
+        images: ImageSet,
+        batch: int,
+        seed: int,
+        flip: bool = False,
+        device: torch.device = CPU,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:
         if len(set(images.shapes)) != 1:
             raise InputError("images of different sizes cannot form a batch")
-        self.images, self.size, self.seed, self.flip = images, batch, seed, flip
+        self.images, self.size, self.seed, self.flip, self.share = images, batch, seed, flip, share
         self.labels = torch.tensor(images.labels)
         self.device, self._layout, self._pixels = device, images.layout(), hold(images, device)
-        self._epoch = (-1, -1)  # epoch and rank whose order is at hand
+        self._epoch = -1  # whose order is at hand
         self._order: np.ndarray = np.empty(0, np.int64)
 
-    def batch(self, step: int, rank: int = 0) -> Batch:
+    def batch(self, step: int) -> Batch:
         """The batch of one step."""
-        random = np.random.default_rng([self.seed, step, rank])
+        random = np.random.default_rng([self.seed, step])
+        rank, ranks = self.share
         start = step * self.size
-        indices = [self._at(place, rank) for place in range(start, start + self.size)]
+        indices = [self._at(place) for place in range(start + rank, start + self.size, ranks)]
         at, shape = places(self._layout[indices]), self.images.shapes[0]
         if self.flip:
-            at = at.mirrored(random.integers(2, size=self.size), shape[1])
+            at = at.mirrored(random.integers(2, size=self.size)[rank::ranks], shape[1])
         real = floats(cut(self._pixels, at, shape), self.device, 127.5, 127.5)
         return {"real": real, "labels": self.labels[indices].to(self.device)}
 
-    def _at(self, place: int, rank: int) -> int:
+    def _at(self, place: int) -> int:
         epoch, offset = divmod(place, len(self.images))
-        if self._epoch != (epoch, rank):
-            self._epoch = (epoch, rank)
-            self._order = np.random.default_rng([self.seed, epoch, rank, 1]).permutation(len(self.images))
+        if self._epoch != epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, epoch, 0, 1]).permutation(len(self.images))
         return int(self._order[offset])
 
 

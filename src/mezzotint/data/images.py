@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -55,6 +57,10 @@ class ImageSet:
         """The set without `count` images spread evenly over it, and these; both share the buffer."""
         chosen = set(np.linspace(0, len(self) - 1, count).astype(int).tolist())
         return self._subset([i for i in range(len(self)) if i not in chosen]), self._subset(sorted(chosen))
+
+    def fingerprint(self) -> str:
+        """A hash, in hexadecimal, of which images there are: their names and sizes, in order."""
+        return hashlib.sha256(json.dumps([self.names, self.shapes]).encode()).hexdigest()
 
     def _subset(self, indices: list[int]) -> ImageSet:
         subset = ImageSet(self.limit_bytes)

@@ -89,6 +89,7 @@ class Recipe(BaseModel):
     ema: Share = 0.999
     clip: float = Field(0.0, ge=0)  # largest gradient norm, 0 for no clipping
     precision: Literal["auto", "f32", "bf16"] = "auto"
+    compile: bool = False  # the generator's training steps, by torch.compile: faster after tens of seconds at the start
     validations: PositiveInt = 20  # how often in the whole run the averaged generator is looked at
     log_every: PositiveInt = 100
     checkpoint_seconds: float = Field(60.0, ge=0)

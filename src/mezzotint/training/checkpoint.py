@@ -1,6 +1,6 @@
 """Full training state in one safetensors file, written atomically: a killed run resumes to the same bytes.
 
-Networks, averages, optimizers and counters are all there is: randomness is a function of (seed, step, rank), so no
+Networks, averages, optimizers and counters are all there is: randomness is a function of (seed, step), so no
 generator state needs saving.
 """
 

@@ -21,10 +21,10 @@ def _average(decay: float) -> Callable[..., None]:
     @torch.no_grad()
     def update(averages: list[torch.Tensor], values: list[torch.Tensor], updates: torch.Tensor | int) -> None:
         n = int(updates)
-        for average, value in zip(averages, values, strict=True):
-            if average.is_floating_point():
-                average.lerp_(value, 1 - min(decay, (1 + n) / (10 + n)))
-            else:
-                average.copy_(value)
+        # They come in groups of one type. One call for all: this happens at every step, and networks have dozens of them.
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + n) / (10 + n)))
+        else:
+            torch._foreach_copy_(averages, values)
 
     return update

@@ -67,18 +67,21 @@ def degradation(recipe: Recipe) -> Degradation | None:
 
 
 def batches(
-    recipe: Recipe, images: ImageSet, device: torch.device = CPU
+    recipe: Recipe, images: ImageSet, device: torch.device = CPU, share: tuple[int, int] = (0, 1)
 ) -> Sequence[PatchPairs | DegradedPairs | Images | Mixed]:
-    """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be."""
+    """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be; of each the
+    share of one process, (rank, ranks).
+    """
     data = recipe.data
     if recipe.task == GENERATION:
-        return [Images(images, data.batch, recipe.seed, data.augment, device)]
+        return [Images(images, data.batch, recipe.seed, data.augment, device, share)]
+    made = (0, 1) if data.mix else share
     degrade, scale = degradation(recipe), scale_of(recipe)
     (patch, batch), *later = recipe.patches()
     first: PatchPairs | DegradedPairs
     if degrade is None:
-        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device)
+        first = PatchPairs(images, scale, patch, batch, recipe.seed, data.augment, device, made)
     else:
-        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device, data.reuse)
+        first = DegradedPairs(images, scale, patch, batch, recipe.seed, degrade, data.augment, device, data.reuse, made)
     each = [first, *(first.resized(*sizes) for sizes in later)]
-    return [Mixed(pairs, data.mix, recipe.seed) for pairs in each] if data.mix else each
+    return [Mixed(pairs, data.mix, recipe.seed, share) for pairs in each] if data.mix else each

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from mezzotint.errors import DivergedError
+from mezzotint.errors import DivergedError, InputError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import log
 from mezzotint.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from mezzotint.training.devices import autocast_type
+from mezzotint.training.distributed import Team
 from mezzotint.training.ema import averaged
 
 CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl"
@@ -83,6 +84,7 @@ def fit(
     folder: Path,
     device: torch.device,
     *,
+    team: Team = Team(),
     resume: bool = False,
     observe: Observer | None = None,
     report: Callable[[State, float, dict[str, float]], None] = lambda state, progress, line: None,
@@ -92,8 +94,9 @@ def fit(
 
     `batches` are those of each phase of the recipe, one more than it names.
     Leaves a checkpoint and a log in `folder`; `best.safetensors` holds the averaged generator of the best validation.
-    Returns the final state; progress is 1 unless interrupted. Raises `DivergedError`, `InputError` (a checkpoint that cannot
-    be resumed from) and `OutputError`.
+    Every process of a `team` calls this with its share of the batches; only the first one writes. Returns the final state;
+    progress is 1 unless interrupted. Raises `DivergedError`, `InputError` (a checkpoint that cannot be resumed from),
+    `OutputError` and `LostProcessError`.
     """
     average = averaged(method.generator, recipe.ema)
     modules = {**method.networks, "average": average}
@@ -104,7 +107,12 @@ def fit(
     if resume:
         state = State(**load_checkpoint(folder / CHECKPOINT, modules, method.optimizers))
         state.score, state.score_step = _best_so_far(folder / BEST, state)
-    log.forget_after(folder / LOG, state.step)
+    if not team.agree(state.step):
+        raise InputError(
+            f"the processes find different checkpoints in {folder}; it must be a folder that all machines share"
+        )
+    if team.leads:
+        log.forget_after(folder / LOG, state.step)
     autocast = autocast_type(recipe.precision, device)
     schedule = resolve(f"schedules.{recipe.schedule}", "training")
     started, saved_at = time.monotonic() - state.seconds, time.monotonic()
@@ -112,12 +120,13 @@ def fit(
 
     def update(name: str, loss: Any) -> None:
         optimizer = method.optimizers[name]
-        if not math.isfinite(float(loss.detach())):
+        if not math.isfinite(team.mean(float(loss.detach()))):
             raise _NotFinite("loss", name)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, enabled=False):
             loss.backward()
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        team.average_gradients(parameters)
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
         if not math.isfinite(float(norm)):
             raise _NotFinite("gradient", name)
@@ -127,8 +136,12 @@ def fit(
         by_steps = (state.step if step is None else step) / recipe.steps if recipe.steps else 0.0
         return max(by_steps, state.seconds / (60 * recipe.minutes) if recipe.minutes else 0.0)
 
+    def clock() -> float:
+        return team.first(time.monotonic() - started)
+
     def save() -> None:
-        save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
+        if team.leads:
+            save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
 
     def prepare(step: int) -> tuple[int, Future[dict[str, torch.Tensor]]]:
         phase = recipe.phase(progress(step))
@@ -149,7 +162,7 @@ def fit(
             torch.manual_seed(_seed(recipe.seed, state.step))
             scalars: dict[str, Any] = {}
             try:
-                with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                with torch.autocast(device.type, autocast, enabled=autocast is not None), team.noise():
                     scalars = method.step(batch, update)
                 average.update_parameters(method.generator)
                 state.skipped_in_a_row = 0
@@ -161,13 +174,13 @@ def fit(
                         f"training diverged at step {state.step}: {reason} not finite {state.skipped_in_a_row} times in "
                         f"a row; start again in another folder with a lower optimizer.{reason.network}.learning_rate"
                     ) from reason
-            state.step, state.seconds = state.step + 1, time.monotonic() - started
+            state.step, state.seconds = state.step + 1, clock()
             now = progress()
             line: dict[str, Any] = {}
             if state.step % recipe.log_every == 0 or now >= 1:
                 speed = (state.step - window[0]) / max(1e-9, state.seconds - window[1])
                 window = (state.step, state.seconds)
-                line = {key: float(value.detach()) for key, value in scalars.items()}
+                line = {key: team.mean(float(value.detach())) for key, value in scalars.items()}
                 line |= {"rate": rate, "steps_per_second": round(speed, 3), "skipped": state.skipped}
             if observe and (int(now * recipe.validations) > int(done * recipe.validations) or now >= 1):
                 metrics, score = observe(average.module, state.step)
@@ -177,8 +190,8 @@ def fit(
                     save_checkpoint(
                         folder / BEST, {"generator": average.module}, {}, {"step": state.step, "score": score}
                     )
-                state.seconds = time.monotonic() - started
-            if line:
+                state.seconds = clock()
+            if line and team.leads:
                 facts = {"step": state.step, "minutes": round(state.seconds / 60, 3), **line}
                 log.append(folder / LOG, facts)
                 report(state, now, facts)
@@ -192,9 +205,9 @@ def fit(
     return state
 
 
-def _seed(seed: int, step: int, rank: int = 0) -> int:
-    """One number from (seed, step, rank), well mixed, so that neighbouring steps share nothing."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> 1)
+def _seed(seed: int, step: int) -> int:
+    """One number from (seed, step), well mixed, so that neighbouring steps share nothing."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _best_so_far(path: Path, state: State) -> tuple[float | None, int | None]:

@@ -86,6 +86,11 @@ def generation(samples: Path, recipe: Recipe, device: torch.device) -> Observer:
     return observe
 
 
+def nothing(network: nn.Module, step: int) -> tuple[dict[str, float], float | None]:
+    """The observer of a process that does not lead its run; it waits for the one that does."""
+    return {}, None
+
+
 def latent_shape(generator: nn.Module) -> tuple[int, ...]:
     """Shape of one latent without the batch: (latent_dim,), or C H W for networks that turn noise images into images."""
     shape: int | tuple[int, ...] = generator.latent_dim  # type: ignore[assignment]

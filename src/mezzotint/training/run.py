@@ -10,15 +10,10 @@ RUN/weights.safetensors, weights.onnx   the result, with its card
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -35,9 +30,12 @@ from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import feed, observers, progress
+from mezzotint.training.compilation import compiled
 from mezzotint.training.devices import choose_device
+from mezzotint.training.distributed import Team, gather, part, resumable
 from mezzotint.training.loop import CHECKPOINT, LOG, Batches, Method, Observer, fit
 from mezzotint.training.muon import Muon
+from mezzotint.training.signals import collected
 
 RECORD = "recipe.json"
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -66,34 +64,43 @@ def train(
     A folder or zip with the sub-folders `HR` and `LR` brings both sides of super-resolution, which are compared first.
     `validation` are images to choose the best weights on; without it, super-resolution holds out 2 % of `data`.
     `resume` goes on from the run's checkpoint, or starts when there is none. Raises `UsageError`, `InputError`,
-    `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved.
+    `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved. Under `torchrun` all
+    processes call this alike and may also raise `LostProcessError`; see `distributed.py`.
     """
     recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes is not None else [])])
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     folder = Path(out)
-    before = _earlier(folder, recipe, resume)
-    torch.set_num_threads(threads or free_threads())
+    team = gather(recipe.data.batch, *(phase.batch for phase in recipe.phases if phase.batch))
+    before = _earlier(folder, recipe, resume) if team.leads else None
+    torch.set_num_threads(threads or max(1, free_threads() // team.local_size))
     device = choose_device()
     torch.manual_seed(recipe.seed)
     method, card = build(recipe, device)
     if recipe.start is not None and not (folder / CHECKPOINT).exists():
         _start_from(method.generator, recipe.start)
-    batches, observe, images = _data(recipe, paths, validation, folder, device)
+    batches, observe, images = _data(recipe, paths, validation, folder, device, team)
     _check_classes(recipe, images)
     # Before anything is written: what is wrong with pairs is an error, what is odd about them is said.
     notes = check_pairs(images, feed.scale_of(recipe)) if images.twins else []
     # What the method reads beside the recipe, such as the network of a perceptual loss: name -> SHA-256.
     sources: dict[str, str] = getattr(method, "sources", {})
-    resume = _open_folder(folder, recipe, paths, images, sources, before)
+    if not team.agree(int(images.fingerprint()[:12], 16)):
+        raise InputError("the processes see different images; give every machine the same data, by the same names")
+    resume = bool(team.first(team.leads and _open_folder(folder, recipe, paths, images, sources, before)))
+    quiet = quiet or not team.leads
     if images.skipped:
         notes.append(f"{len(images.skipped)} images left out, first: {images.skipped[0]}")
     for note in [] if quiet else notes:
         print(note, file=sys.stderr)
-    with _signals() as received, progress.display(recipe, quiet) as report:
+    with (
+        collected() as received, progress.display(recipe, quiet) as report,
+        compiled(method.generator, recipe.compile), resumable(folder / CHECKPOINT),
+    ):  # fmt: skip
         state = fit(
             method, batches, recipe, folder, device,
-            resume=resume, observe=observe, report=report, interrupted=lambda: bool(received),
+            team=team, resume=resume, observe=observe, report=report, interrupted=lambda: team.signalled(received),
         )  # fmt: skip
+    part(team)
     if received:
         raise InterruptedRun(f"stopped at step {state.step}, state saved; add --resume to go on", received[0])
     card = card.replace(
@@ -104,7 +111,7 @@ def train(
         recipe=recipe.model_dump(mode="json", exclude_defaults=True) | ({"sources": sources} if sources else {}),
         metrics={"validation": {"psnr_y": round(state.score, 4)}} if state.score is not None else {},
     )
-    return _export(method.generator, card, folder)
+    return _export(method.generator, card, folder) if team.leads else card
 
 
 def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
@@ -161,12 +168,18 @@ def _card(recipe: Recipe, generator: Any) -> Card:
 
 
 def _data(
-    recipe: Recipe, paths: list[str | Path], validation: str | Path | None, folder: Path, device: torch.device
+    recipe: Recipe,
+    paths: list[str | Path],
+    validation: str | Path | None,
+    folder: Path,
+    device: torch.device,
+    team: Team,
 ) -> tuple[Sequence[Batches], Observer, ImageSet]:
     samples = folder / "samples"
     images = feed.load(recipe, paths)
     if recipe.task == GENERATION:
-        return feed.batches(recipe, images, device), observers.generation(samples, recipe, device), images
+        look = observers.generation(samples, recipe, device) if team.leads else observers.nothing
+        return feed.batches(recipe, images, device, team.share), look, images
     scale = feed.scale_of(recipe)
     if validation is not None:
         held_out = feed.held_out(recipe, validation)
@@ -175,7 +188,7 @@ def _data(
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
     observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
-    return feed.batches(recipe, images, device), observe, images
+    return feed.batches(recipe, images, device, team.share), observe if team.leads else observers.nothing, images
 
 
 def _check_classes(recipe: Recipe, images: ImageSet) -> None:
@@ -217,7 +230,7 @@ def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | Non
         # Through the model, so that keys which recipes did not have then count as what they are by default.
         trained = Recipe.model_validate(before["recipe"]).model_dump(mode="json")
         wanted = recipe.model_dump(mode="json")
-        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained.get(key)]
+        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained[key]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{record} is damaged ({error}); the run cannot be resumed safely") from error
     if changed:
@@ -236,7 +249,7 @@ def _open_folder(
     """Make the run folder with its record, or check that the data and `sources` are still the same; whether there is a
     state to resume.
     """
-    named = hashlib.sha256(json.dumps([images.names, images.shapes]).encode()).hexdigest()
+    named = images.fingerprint()
     if before and before.get("images_sha256", named) != named:
         raise UsageError(
             f"{folder} was trained on {before.get('images')} images, these {len(images)} are others; to go on from its "
@@ -255,26 +268,6 @@ def _open_folder(
     }  # fmt: skip
     write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())
     return before is not None and (folder / CHECKPOINT).exists()
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying: the loop saves at the end of its step. A second one kills as usual."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, previous[number])
-
-    previous: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for kind in (signal.SIGINT, signal.SIGTERM):
-            previous[int(kind)] = signal.signal(kind, note)
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _export(generator: Any, card: Card, folder: Path) -> Card:
