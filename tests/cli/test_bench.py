@@ -112,7 +112,8 @@ def no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_package_is_no_failure(capsys: pytest.CaptureFixture) -> None:
     assert run("compact-x4", "--image", "8x8", *QUICK) == 0
     captured = capsys.readouterr()
-    assert [line.split()[1] for line in captured.out.splitlines()[1:]] == ["openvino", "onnx"]
+    runtimes = {line.split()[1] for line in captured.out.splitlines()[1:]}
+    assert runtimes == {"openvino", "onnx"}
     assert "left out compact-x4 with pytorch auto: this needs torch, which is not installed" in captured.err
 
 

@@ -19,7 +19,7 @@ from mezzotint.training.distributed import Team, gather
 from mezzotint.training.loop import CHECKPOINT
 from mezzotint.training.run import train
 
-TINY_SR = ["generator.channels=4", "generator.num_blocks=1", "data.patch=6", "data.batch=4"]
+TINY_SR = ["generator.channels=4", "generator.num_blocks=1", "phases=[]", "data.patch=6", "data.batch=4"]
 TINY = {
     "regression": ["compact-x4", *TINY_SR],
     "gan": [

@@ -29,7 +29,7 @@ TINY = {
         "discriminator.size=[12,10]", "generator.num_classes=2", "discriminator.num_classes=2", "data.class_names=[]",
         "data.batch=16", "steps=60", "validations=3",
     ],
-    "srgan": ["srgan-x4", *TINY_SR, "discriminator.channels=4", "start=START"],
+    "srgan": ["srgan-x4", *TINY_SR, "discriminator.channels=4", "start=START", "generator.bilinear_start=false"],
 }  # fmt: skip
 KILLS = 20
 
