@@ -15,9 +15,16 @@ from mezzotint.models import feature_files
 from mezzotint.models.features import FeatureLayers, SqueezeNet11, cut
 from mezzotint.models.vgg import VGG19
 from mezzotint.recipes.perceptual import LAYERS, Perceptual
+from mezzotint.training import perceptual
 from mezzotint.training.perceptual import PerceptualLoss
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def unshifted(monkeypatch):
+    """Whole images, as far as a test does not ask for shifts."""
+    monkeypatch.setattr(perceptual, "SHIFTS", 1)
 
 
 @pytest.fixture(scope="module")
@@ -151,3 +158,21 @@ def test_a_grey_picture_is_three_equal_channels():
     loss = PerceptualLoss(Perceptual(), CPU)
     sr, hr = pictures(0)[:, :1], pictures(1)[:, :1]
     assert np.isclose(float(loss(sr, hr)), float(loss(sr.expand(-1, 3, -1, -1), hr.expand(-1, 3, -1, -1))))
+
+
+def test_shifts_let_no_pixel_hide_between_strides(monkeypatch):
+    """Each step sees the images from another corner, the same for both, decided by torch's seed."""
+    monkeypatch.setattr(perceptual, "SHIFTS", 4)
+    loss = PerceptualLoss(Perceptual(), CPU)
+    seen = []
+    monkeypatch.setattr(loss, "_features", lambda images: seen.append(images) or [images])
+    sr, hr = pictures(0), pictures(1)
+    for seed in (*range(20), 0):
+        torch.manual_seed(seed)
+        loss.network.names = ["head"]
+        loss(sr, hr)
+    corners = [(40 - images.shape[-2], 40 - images.shape[-1]) for images in seen]
+    assert corners[::2] == corners[1::2]
+    assert corners[0] == corners[-1] and len(set(corners)) > 8 and {top for top, _ in corners} == {0, 1, 2, 3}
+    top, left = corners[2]
+    assert torch.equal(seen[2], hr[..., top:, left:]) and torch.equal(seen[3], sr[..., top:, left:])

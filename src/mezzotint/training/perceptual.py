@@ -16,6 +16,9 @@ from mezzotint.recipes.perceptual import LAYERS, Perceptual
 __all__: list[str] = []
 
 
+SHIFTS = 8  # pixels; the strides of a classifier's layers that see texture are divisors of it
+
+
 class PerceptualLoss:
     """How different `sr` and `hr`, B C H W, 0 to 1, look to a frozen network; the gradient reaches `sr` alone.
 
@@ -36,6 +39,10 @@ class PerceptualLoss:
 
     def __call__(self, sr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
         """The weighted sum over layers, without the term's own weight."""
+        # Strides show a network's layers every second or eighth pixel. Between them a generator could hide a grid that costs
+        # nothing, were they always the same; so both images lose the same few rows and columns, others in every step.
+        top, left = torch.randint(SHIFTS, (2,)).tolist()
+        sr, hr = sr[..., top:, left:], hr[..., top:, left:]
         with torch.no_grad():
             targets = self._features(hr)
         total = sr.new_zeros(())
