@@ -75,3 +75,11 @@ def test_validation_takes_the_twins_where_there_are_some_and_crops_both_sides_al
     assert np.array_equal(np.rint(seen[0][0].numpy() * 255).transpose(1, 2, 0), images[0][8 : 8 + 1024 : 4, ::4])
     hr, lr = observers._middle_of_pair(images[0], images.twins[0], 256)
     assert hr.shape == (1024, 120, 3) and np.array_equal(hr[::4, ::4], lr)
+
+
+def test_a_network_that_learns_texture_is_not_judged_by_psnr(tmp_path):
+    images = validation((24, 24))
+    judged, noted = (
+        observers.super_resolution(tmp_path, images, 4, CPU, judge=judge)(Repeat(), 1) for judge in (True, False)
+    )
+    assert judged[0] == noted[0] and judged[1] is not None and noted[1] is None

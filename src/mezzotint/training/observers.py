@@ -27,11 +27,17 @@ _PERFECT = 100.0
 
 
 def super_resolution(
-    samples: Path, images: ImageSet, scale: int, device: torch.device, degrade: Degradation | None = None
+    samples: Path,
+    images: ImageSet,
+    scale: int,
+    device: torch.device,
+    degrade: Degradation | None = None,
+    judge: bool = True,
 ) -> Observer:
     """PSNR-Y over at most 16 images (of large ones the middle) in the papers' protocol, and a sheet of crops: bicubic, ours,
     original.
 
+    Without `judge` PSNR is only noted: by it, the best state of a network that learns texture would be its first.
     The low-resolution images are the twins of `images` if it has any, or made by `degrade`, the same ones every time.
     """
     chosen = np.unique(np.linspace(0, len(images) - 1, _IMAGES).astype(int)).tolist()
@@ -61,7 +67,7 @@ def super_resolution(
         for lr, sr, hr in list(zip(reduced, enlarged, originals, strict=True))[:_SHEET_ROWS]:
             rows += [_middle(picture, _CROP) for picture in (imresize(lr, scale), sr, hr)]
         _save(samples / f"{step:08d}.png", contact_sheet(np.stack(_same_size(rows)), columns=3))
-        return {"psnr_y": round(score, 4)}, score
+        return {"psnr_y": round(score, 4)}, score if judge else None
 
     return observe
 

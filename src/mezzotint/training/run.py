@@ -187,7 +187,8 @@ def _data(
         raise InputError(f"{images.names[0]} is the only usable image; give more, or others with --validation")
     else:
         images, held_out = images.split(max(1, min(16, len(images) // 50)))
-    observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe))
+    judge = recipe.discriminator is None
+    observe = observers.super_resolution(samples, held_out, scale, device, feed.degradation(recipe), judge)
     return feed.batches(recipe, images, device, team.share), observe if team.leads else observers.nothing, images
 
 
