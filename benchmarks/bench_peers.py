@@ -28,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reports
 import torch
 from environment import environment
 from peers import PEERS, version
 from plain_onnx import write_plain
 
-from mezzotint import catalog, files, hardware, refs
+from mezzotint import catalog, hardware, refs
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.export.onnx import export_network
 from mezzotint.models import weights
@@ -85,7 +86,7 @@ def main() -> None:
         "results": results,
         "skipped": skipped,
     }
-    files.write_bytes(options.output, (json.dumps(facts, indent=1) + "\n").encode())
+    reports.write(facts, options.output)
 
 
 def prepare(model: str | None, reference: str | None, width: int, height: int, folder: Path) -> Card:

@@ -10,7 +10,6 @@ are untrained: speed does not depend on them.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reports
 import torch
 from environment import environment
 from plain_onnx import write_plain
 
-from mezzotint import files
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.export.rewrites import rewritten
 from mezzotint.hardware import cpu_has_bfloat16
@@ -53,7 +52,7 @@ def main() -> None:
         "environment": before,
         "results": results,
     }
-    files.write_bytes(options.output, (json.dumps(facts, indent=1) + "\n").encode())
+    reports.write(facts, options.output)
 
 
 def measure(name: str, precision: str, size: int, repeats: int, threads: int | None, folder: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import reports
 from environment import environment
 
 import mezzotint
@@ -38,15 +39,15 @@ def main() -> None:
     parser.add_argument("--experiments", type=Path, default=HERE / "sr_recipes.toml")
     parser.add_argument("--only", action="append", metavar="NAME", help="this experiment; may be repeated")
     parser.add_argument("--data", action="append", required=True, help="pictures to train on; may be repeated")
-    parser.add_argument("--validation", required=True, metavar="NAME=PATH", help="pictures to measure on")
+    parser.add_argument(
+        "--validation", required=True, type=reports.named_path, metavar="NAME=PATH", help="pictures to measure on"
+    )
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=Path, default=Path("out/sr-recipes"), help="where the run folders go")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "sr-recipes.json")
     options = parser.parse_args()
-    if not all(options.validation.partition("=")):
-        parser.error("--validation takes NAME=PATH")
     try:
         planned = plan(options.experiments, options.minutes, options.seed)
         if unknown := set(options.only or ()) - planned.keys():
@@ -89,7 +90,7 @@ def run(name: str, why: str, asked: dict[str, Any], options: argparse.Namespace)
         return True
     # What was asked for is part of the folder's name, so that a changed experiment never goes on from another's state.
     folder = options.runs / f"{name}-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:8]}"
-    data, path = [Path(item).absolute() for item in options.data], options.validation.partition("=")[2]
+    data, path = [Path(item).absolute() for item in options.data], options.validation[1]
     before = environment()
     # A fresh interpreter each: threads and memory of one run must not touch the next.
     process = multiprocessing.get_context("spawn").Process(
@@ -108,15 +109,12 @@ def run(name: str, why: str, asked: dict[str, Any], options: argparse.Namespace)
         "load_average_after": environment()["load_average"],
         "threads": options.threads,
         "data": [item.name for item in data],
-        "validation": options.validation.partition("=")[0],
+        "validation": options.validation[0],
         "diverged": process.exitcode != 0,
         **measured(folder, asked),
     }
     files.make_folder(options.output.parent)
-    files.write_bytes(
-        options.output,
-        (json.dumps({**read(options.output), name: result}, indent=1, ensure_ascii=False) + "\n").encode(),
-    )
+    reports.write({**read(options.output), name: result}, options.output)
     print(f"{name:24} {result['steps']:6} steps, PSNR-Y {result['psnr_y']} dB", flush=True)
     return True
 
@@ -165,10 +163,10 @@ def read(output: Path) -> dict[str, Any]:
 
 def command(name: str, options: argparse.Namespace) -> str:
     """How to run this one again; paths without their folders, which mean nothing elsewhere."""
-    data = " ".join(f"--data {Path(item).name}" for item in options.data)
-    validation, _, path = options.validation.partition("=")
+    data = " ".join(f"--data {reports.plain(item)}" for item in options.data)
+    validation, path = options.validation
     return (
-        f"python benchmarks/bench_sr_recipe.py --only {name} {data} --validation {validation}={Path(path).name} "
+        f"python benchmarks/bench_sr_recipe.py --only {name} {data} --validation {validation}={reports.plain(path)} "
         f"--minutes {options.minutes:g} --threads {options.threads} --seed {options.seed}"
     )
 

@@ -15,7 +15,6 @@ the turns and their ratios are written. Without `--data`, smooth pictures are ma
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import tempfile
@@ -25,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import reports
 import torch
 from environment import environment
 from PIL import Image
 from torch.nn import functional
 
-from mezzotint import files
 from mezzotint.data.images import ImageSet
 from mezzotint.data.pairs import load_pairs
 from mezzotint.hardware import free_threads
@@ -70,7 +69,7 @@ def main() -> None:
         "environment": before,
         "results": results,
     }
-    files.write_bytes(options.output, (json.dumps(facts, indent=1) + "\n").encode())
+    reports.write(facts, options.output)
 
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -10,23 +10,24 @@ a file. Data sets are written by name: a path means nothing elsewhere.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from pathlib import Path
 from typing import Any
 
+import reports
 from environment import environment
 
 import mezzotint
-from mezzotint import catalog, files
+from mezzotint import catalog
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="names, run folders or model files")
-    parser.add_argument("--data", required=True, metavar="NAME=TRAIN", help="images it was trained on")
-    parser.add_argument("--reference", required=True, metavar="NAME=TEST", help="held-out images")
+    named = {"required": True, "type": reports.named_path}
+    parser.add_argument("--data", **named, metavar="NAME=TRAIN", help="images it was trained on")
+    parser.add_argument("--reference", **named, metavar="NAME=TEST", help="held-out images")
     parser.add_argument("--features", type=Path, metavar="FILE", help="SqueezeNet 1.1, .safetensors")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("-n", type=int, default=10_000)
@@ -36,18 +37,15 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    data, _, real = options.data.partition("=")
-    test, _, held_out = options.reference.partition("=")
-    if not real or not held_out:
-        parser.error("--data and --reference take NAME=PATH")
+    (data, real), (test, held_out) = options.data, options.reference
     settings = {
         name: getattr(options, name) for name in ("n", "classifier_images", "seed", "runtime", "precision", "threads")
     }
     features = "" if options.features is None else f" --features {options.features.name}"
     facts = {
-        "command": f"python benchmarks/measure_generator.py {' '.join(map(_plain, options.models))} --data {data}=PATH "
-        f"--reference {test}=PATH{features} "
-        f"--output {_plain(options.output) if options.output.is_absolute() else options.output}",
+        "command": f"python benchmarks/measure_generator.py {' '.join(map(reports.plain, options.models))} "
+        f"--data {data}=PATH --reference {test}=PATH{features} "
+        f"--output {reports.shown(options.output)}",
         "environment": environment(),
         "settings": settings,
         "data": data,
@@ -55,7 +53,7 @@ def main() -> None:
         "protocol": "generated images and as many training images, each against the held-out ones; same seed for all",
         "results": [measure(model, real, held_out, options.features, settings) for model in options.models],
     }
-    files.write_bytes(options.output, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    reports.write(facts, options.output)
 
 
 def measure(model: str, real: str, held_out: str, features: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
@@ -63,12 +61,12 @@ def measure(model: str, real: str, held_out: str, features: Path | None, setting
     started = time.perf_counter()
     report = mezzotint.evaluate_generator(model, real, held_out, features=features, **settings)
     seconds = time.perf_counter() - started
-    print(f"{_plain(model)} ({seconds:.0f} s)")
+    print(f"{reports.plain(model)} ({seconds:.0f} s)")
     for score in report.scores.values():
         print(f"  {score.metric:20} {score.value:12.4f} {_shown(score.real):>12} {_shown(score.ratio):>8}")
     print(*(f"  {sentence}" for sentence in report.findings or ["nothing found"]), sep="\n")
     return {
-        "model": _plain(model),
+        "model": reports.plain(model),
         "weights_sha256": catalog.card(model).weights_sha256,
         "seconds": round(seconds, 1),
         "findings": report.findings,
@@ -87,11 +85,6 @@ def _rounded(value: Any) -> Any:
     if not isinstance(value, float) or value == 0:
         return value
     return round(value, 5 - math.floor(math.log10(abs(value))))
-
-
-def _plain(path: str | Path) -> str:
-    """A path without its folder: results are read on other machines."""
-    return Path(path).name
 
 
 if __name__ == "__main__":

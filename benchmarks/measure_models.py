@@ -8,23 +8,28 @@ Every number in a table about models comes from such a file. Data sets are writt
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 from pathlib import Path
 from typing import Any
 
+import reports
 from environment import environment
 
 import mezzotint
-from mezzotint import catalog, files
+from mezzotint import catalog
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="names, run folders or model files")
     parser.add_argument(
-        "--data", action="append", required=True, metavar="NAME=PATH", help="a data set; may be repeated"
+        "--data",
+        action="append",
+        required=True,
+        type=reports.named_path,
+        metavar="NAME=PATH",
+        help="a data set; may be repeated",
     )
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--runtime", default="auto")
@@ -34,15 +39,13 @@ def main() -> None:
         "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
     )
     options = parser.parse_args()
-    data = dict(item.partition("=")[::2] for item in options.data)
-    if not all(data.values()):
-        parser.error("--data takes NAME=PATH")
+    data = dict(options.data)
     settings = {"runtime": options.runtime, "precision": options.precision, "threads": options.threads}
     named = " ".join(f"--data {name}=PATH" for name in data)
     facts = {
-        "command": f"python benchmarks/measure_models.py {' '.join(map(_plain, options.models))} {named} "
-        f"--output {_plain(options.output) if options.output.is_absolute() else options.output}"
-        + (f" --lpips {' '.join(map(_plain, options.lpips))}" if options.lpips else ""),
+        "command": f"python benchmarks/measure_models.py {' '.join(map(reports.plain, options.models))} {named} "
+        f"--output {reports.shown(options.output)}"
+        + (f" --lpips {' '.join(map(reports.plain, options.lpips))}" if options.lpips else ""),
         "environment": environment(),
         "settings": settings,
         "protocol": "MATLAB bicubic on 8 bits; prediction rounded to 8 bits; border of scale pixels cut; Y of BT.601",
@@ -52,13 +55,15 @@ def main() -> None:
             for name, path in data.items()
         ],
     }
-    files.write_bytes(options.output, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode())
+    reports.write(facts, options.output)
 
 
 def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[str, Any]:
     """One model on one data set: the means, the median of seconds, and the row of each image."""
     report = mezzotint.evaluate(model, path, **settings)
-    print(f"{_plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s")
+    print(
+        f"{reports.plain(model):24} {name:12} {report.psnr_y:8.4f} dB  SSIM {report.ssim_y:.4f}  {report.seconds:.3f} s"
+    )
     rows = [
         {
             "name": row.name,
@@ -72,7 +77,7 @@ def measure(model: str, name: str, path: str, settings: dict[str, Any]) -> dict[
         for row in report.results
     ]
     return {
-        "model": _plain(model),
+        "model": reports.plain(model),
         "weights_sha256": catalog.card(model).weights_sha256,
         "data": name,
         "scale": report.scale,
@@ -95,11 +100,6 @@ def _perceptual(lpips: float | None) -> dict[str, float | None]:
 
 def _number(value: float, digits: int) -> float | None:
     return round(value, digits) if math.isfinite(value) else None
-
-
-def _plain(path: str | Path) -> str:
-    """A path without its folder: results are read on other machines."""
-    return Path(path).name
 
 
 if __name__ == "__main__":

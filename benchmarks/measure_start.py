@@ -1,6 +1,6 @@
 """Measure what a person waits for: whole commands, process start included.
 
-python benchmarks/measure_start.py --output results/start.json
+python benchmarks/measure_start.py --output benchmarks/results/start.json
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import reports
 from environment import environment
 from PIL import Image
-
-from mezzotint import files
 
 
 def main() -> None:
@@ -48,7 +47,7 @@ def main() -> None:
         name: {"median": round(statistics.median(s), 3), "least": round(min(s), 3)} for name, s in seconds.items()
     }
     facts = {"environment": environment(), "repeats": options.repeats, "seconds": results}
-    files.write_bytes(options.output, (json.dumps(facts, indent=1) + "\n").encode())
+    reports.write(facts, options.output)
     print(json.dumps(results, indent=1))
 
 

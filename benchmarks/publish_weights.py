@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import reports
 from environment import environment
 
 import mezzotint
@@ -32,14 +33,9 @@ def main() -> None:
     parser.add_argument("--name", help="of the model; the run's by default")
     parser.add_argument("--data-note", required=True, help="what it was trained on, with the licences of the pictures")
     parser.add_argument("--licence", required=True, help="of the weights")
-    parser.add_argument("--test", action="append", default=[], metavar="NAME=PATH", help="a test set; may be repeated")
-    parser.add_argument(
-        "--validation-set",
-        action="append",
-        default=[],
-        metavar="NAME=PATH",
-        help="the set weights were chosen on, whole",
-    )
+    named = {"action": "append", "default": [], "type": reports.named_path, "metavar": "NAME=PATH"}
+    parser.add_argument("--test", **named, help="a test set; may be repeated")
+    parser.add_argument("--validation-set", **named, help="the set weights were chosen on, whole")
     parser.add_argument("--threads", type=int, default=1, help="to measure speed with")
     parser.add_argument(
         "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
@@ -49,7 +45,7 @@ def main() -> None:
     network, card = load(options.run / "weights.safetensors")
     log = (options.run / "log.jsonl").read_text(encoding="utf-8")
     metrics = dict(card.metrics)
-    for name, path in (item.split("=", 1) for item in [*options.test, *options.validation_set]):
+    for name, path in [*options.test, *options.validation_set]:
         # float32, so that the numbers do not depend on what this processor prefers.
         report = mezzotint.evaluate(options.run, path, precision="f32", lpips=options.lpips)
         metrics[name] = {"psnr_y": round(report.psnr_y, 4), "ssim_y": round(report.ssim_y, 4)}

@@ -26,7 +26,7 @@ def resolve(reference: str, folder: str) -> Any:
     module = importlib.import_module(f"mezzotint.{folder}.{module_name}")
     if name not in public(module):
         raise UsageError(
-            f"mezzotint.{folder}.{module_name} has no '{name}'; it has {', '.join(public(module)) or 'none'}"
+            f"mezzotint.{folder}.{module_name} has no '{name}'; it has {', '.join(public(module)) or 'nothing to refer to'}"
         )
     return getattr(module, name)
 

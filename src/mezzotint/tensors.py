@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -43,14 +42,17 @@ def read_header(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with path.open("rb") as stream:
             size = stream.seek(0, 2)
             stream.seek(0)
-            (length,) = struct.unpack("<Q", stream.read(8))
+            start = stream.read(8)
+            length = int.from_bytes(start, "little")
             if length > LARGEST_HEADER:
                 raise ValueError(f"its header claims {length} bytes")
+            if len(start) < 8 or 8 + length > size:
+                raise ValueError("it is truncated, or no .safetensors file")
             header = json.loads(stream.read(length))
         return _metadata(header), _tensors(header, 8 + length, size)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, struct.error, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a readable model file ({error})") from error
 
 

@@ -7,7 +7,6 @@ from PIL import Image
 
 from mezzotint.data import images as module
 from mezzotint.data.images import ImageSet, load_images
-from mezzotint.data.prepare import large_enough
 from mezzotint.errors import InputError, LimitError
 
 
@@ -99,11 +98,18 @@ def test_a_folder_with_too_many_broken_images_is_refused_with_the_first(tmp_path
 def test_small_images_are_left_out_and_named_however_many(tmp_path):
     data = folder_of(tmp_path / "large", 4)
     small = folder_of(tmp_path / "small", 20, height=5, width=5)
-    images = load_images([data, small], prepare=large_enough(9))
+    images = load_images([data, small], least=9)
     assert len(images) == 4 and len(images.skipped) == 20
-    assert images.skipped[0] == "000.png is too small for this recipe"
+    assert images.skipped[0] == "000.png is too small: 5 x 5, needs 9 x 9"
     with pytest.raises(InputError, match="20 of 20 images"):
-        load_images([small], prepare=large_enough(9))
+        load_images([small], least=9)
+
+
+@pytest.mark.parametrize(("height", "width", "kept"), [(8, 8, 1), (8, 100, 1), (7, 100, 0), (100, 7, 0)])
+def test_each_side_must_be_long_enough(tmp_path, height, width, kept):
+    folder_of(tmp_path / "large", 1, height=8, width=8)
+    folder_of(tmp_path / "other", 1, height=height, width=width)
+    assert len(load_images([tmp_path / "large", tmp_path / "other"], least=8)) == 1 + kept
 
 
 def test_labels_come_from_sub_folders(tmp_path):

@@ -1,19 +1,12 @@
 import numpy as np
 import pytest
 
-from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.data.prepare import fit_size
 from mezzotint.image.resize import imresize
 
 
 def noise(height, width, channels=3):
     return np.random.default_rng(0).integers(0, 256, (height, width, channels), np.uint8)
-
-
-@pytest.mark.parametrize(("height", "width", "kept"), [(8, 8, True), (8, 100, True), (7, 100, False), (100, 7, False)])
-def test_images_with_a_side_too_short_are_left_out(height, width, kept):
-    image = noise(height, width)
-    result = large_enough(8)(image)
-    assert result is image if kept else result is None
 
 
 def test_an_image_of_the_right_size_is_not_touched():

@@ -124,6 +124,6 @@ def test_the_command(photos, noisy, capsys) -> None:
     first, _, summary = map(json.loads, out.splitlines())
     assert first["seed"] == zlib.crc32(b"9 a.png") and summary["degradation"]["seed"] == 9
     code, _, err = run("bicubic-x2", photos, "--seed", 9)
-    assert code == 2 and "--seed is for generators" in err
+    assert code == 2 and "--seed is for generators and for --degrade" in err
     code, _, err = run("fashion-28", photos, "--degrade", noisy)
     assert code == 2 and "--degrade is for super-resolution" in err

@@ -112,7 +112,8 @@ def evaluate(
             chosen.pop("seed", None)
         if chosen or pictures:
             name = [*chosen, "pictures"][0].replace("_", "-")
-            raise UsageError(f"{'-n' if name == 'n' else f'--{name}'} is for generators, and {model} is none")
+            others = " and for --degrade" if name == "seed" else ""
+            raise UsageError(f"{'-n' if name == 'n' else f'--{name}'} is for generators{others}, and {model} is none")
         if (lpips is None) != (lpips_heads is None):
             raise UsageError("--lpips and --lpips-heads go together: SqueezeNet's file and that of the heads")
         if against is not None and panel is None:
@@ -135,18 +136,20 @@ def _super_resolution(model: str, data: Path, settings: dict[str, Any], panel: P
     from mezzotint import evaluation
 
     protocol = settings["protocol"]
+    header = _ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "PSNR-LR", "seconds")
+    header += (_LPIPS.format("LPIPS-squeeze") if "lpips" in settings else "") + "\n"
 
     def show(row: Result | Failure) -> None:
+        nonlocal header
         if isinstance(row, evaluation.Failure):
             print(f"mezzotint: {row.error}", file=sys.stderr)
         if as_json:
             print(row.to_json(), flush=True)
         elif isinstance(row, evaluation.Result):
-            print(_row(row.name, row.psnr_y if protocol == "y" else row.psnr_rgb, row), flush=True)
+            # Not above an error: the first row brings it.
+            print(header + _row(row.name, row.psnr_y if protocol == "y" else row.psnr_rgb, row), flush=True)
+            header = ""
 
-    if not as_json:
-        header = _ROW.format("image", f"PSNR-{protocol.upper()}", "SSIM-Y", "PSNR-LR", "seconds")
-        print(header + (_LPIPS.format("LPIPS-squeeze") if "lpips" in settings else ""))
     report = evaluation.evaluate(model, data, on_result=show, on_images=panel.add if panel else None, **settings)
     print(json.dumps(report.summary(), ensure_ascii=False) if as_json else _means(report))
     return report
@@ -175,13 +178,15 @@ def _generation(
 ) -> GeneratorReport:
     from mezzotint import evaluation
 
+    header = _SCORE.format("", "generated", "real images", "ratio") + "\n"
+
     def show(score: Score) -> None:
+        nonlocal header
         real, ratio = (f"{value:.4f}" if value is not None else "" for value in (score.real, score.ratio))
         line = _SCORE.format(score.metric, f"{score.value:.4f}", real, ratio).rstrip()
-        print(score.to_json() if as_json else line, flush=True)
+        print(score.to_json() if as_json else header + line, flush=True)
+        header = ""
 
-    if not as_json:
-        print(_SCORE.format("", "generated", "real images", "ratio"))
     report = evaluation.evaluate_generator(model, data, on_score=show, **settings)
     if as_json:
         print(json.dumps(report.summary(), ensure_ascii=False))

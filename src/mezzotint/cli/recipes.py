@@ -34,9 +34,10 @@ def recipes(
         return
     if output is not None:
         raise UsageError("--output needs the name of a recipe")
+    width = max(map(len, model.names()))
     for recipe in model.names():
         facts = tomllib.loads(model.text(recipe))
         if as_json:
             print(json.dumps({"name": recipe, **facts}))
         else:
-            print(f"{recipe:16} {facts['task']:17} {facts['description']}")
+            print(f"{recipe:{width}}  {facts['task']:16}  {facts['description']}")

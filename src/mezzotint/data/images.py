@@ -119,15 +119,16 @@ def load_images(
     paths: Sequence[str | Path],
     *,
     channels: int = 3,
-    prepare: Callable[[np.ndarray], np.ndarray | None] = lambda image: image,
+    prepare: Callable[[np.ndarray], np.ndarray] = lambda image: image,
+    least: int = 1,
     limit_bytes: int | None = None,
     workers: int | None = None,
     most: int | None = None,
 ) -> ImageSet:
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
-    `prepare` may crop or resize each H W C image, or return None to leave it out as too small. Such images and broken ones
-    are named in `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`:
+    `prepare` may crop or resize each H W C image. Those with a side below `least` pixels and broken ones are left out and
+    named in `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`:
     decode only so many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than
     5 % are broken, and `LimitError` when the disk is too small for the rest.
     """
@@ -139,11 +140,13 @@ def load_images(
     for source in sources:
         labels = source.labels if labelled else None
 
-        def load(index: int, source: Source = source) -> np.ndarray | str | None:
+        def load(index: int, source: Source = source) -> np.ndarray | str | tuple[int, int]:
             try:
-                return prepare(with_channels(source.image(index), channels))
+                image = source.image(index)
             except InputError as error:
                 return str(error)
+            height, width = image.shape[:2]
+            return (width, height) if min(width, height) < least else prepare(with_channels(image, channels))
 
         # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -154,8 +157,10 @@ def load_images(
                     if isinstance(image, np.ndarray):
                         images.append(image, name, labels[index] if labels is not None else 0)
                         continue
-                    too_small += image is None
-                    images.skipped.append(image or f"{name} is too small for this recipe")
+                    if isinstance(image, tuple):
+                        too_small += 1
+                        image = f"{name} is too small: {image[0]} x {image[1]}, needs {least} x {least}"
+                    images.skipped.append(image)
     check_usable(images, too_small, paths)
     return images
 

@@ -9,11 +9,6 @@ import numpy as np
 from mezzotint.image.resize import imresize
 
 
-def large_enough(side: int) -> Callable[[np.ndarray], np.ndarray | None]:
-    """Keep images H W C whose sides both reach `side` pixels."""
-    return lambda image: image if min(image.shape[:2]) >= side else None
-
-
 def fit_size(size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
     """Crop the middle of an image to the aspect of `size` (height, width) and resize it, antialiased, to `size`."""
 

@@ -12,7 +12,7 @@ from mezzotint.data.augment import Mixed
 from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.pairs import bring_pairs, load_pairs
-from mezzotint.data.prepare import fit_size, large_enough
+from mezzotint.data.prepare import fit_size
 from mezzotint.errors import UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
@@ -49,7 +49,7 @@ def _load(recipe: Recipe, paths: Sequence[str | Path], least: int, most: int | N
                 "data.mix: cutblur changes nothing where LR is MATLAB's bicubic of HR; it is for recipes with a "
                 "[degradation] and for data that brings LR"
             )
-        return load_images(paths, channels=recipe.data.channels, prepare=large_enough(least), most=most)
+        return load_images(paths, channels=recipe.data.channels, least=least, most=most)
     if recipe.degradation is not None:
         raise UsageError(
             f"{paths[0]} brings its own low-resolution images (LR) and the recipe has a [degradation] to make others: give "
