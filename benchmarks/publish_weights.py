@@ -24,6 +24,7 @@ from mezzotint.export import export
 from mezzotint.models.weights import load, save
 
 RESULTS = Path(__file__).parent / "results" / "runs"
+PHOTO_TEST = Path(__file__).with_name("photo-degradation.toml")
 SIDE = 128  # of the picture that speed is measured on
 
 
@@ -36,6 +37,7 @@ def main() -> None:
     named = {"action": "append", "default": [], "type": reports.named_path, "metavar": "NAME=PATH"}
     parser.add_argument("--test", **named, help="a test set; may be repeated")
     parser.add_argument("--validation-set", **named, help="the set weights were chosen on, whole")
+    parser.add_argument("--photo-test", **named, help="a set to degrade by photo-degradation.toml")
     parser.add_argument("--threads", type=int, default=1, help="to measure speed with")
     parser.add_argument(
         "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
@@ -45,9 +47,11 @@ def main() -> None:
     network, card = load(options.run / "weights.safetensors")
     log = (options.run / "log.jsonl").read_text(encoding="utf-8")
     metrics = dict(card.metrics)
-    for name, path in [*options.test, *options.validation_set]:
+    sets = [(name, path, None) for name, path in [*options.test, *options.validation_set]]
+    sets += [(f"{name} degraded", path, PHOTO_TEST) for name, path in options.photo_test]
+    for name, path, degrade in sets:
         # float32, so that the numbers do not depend on what this processor prefers.
-        report = mezzotint.evaluate(options.run, path, precision="f32", lpips=options.lpips)
+        report = mezzotint.evaluate(options.run, path, precision="f32", lpips=options.lpips, degrade=degrade)
         metrics[name] = {"psnr_y": round(report.psnr_y, 4), "ssim_y": round(report.ssim_y, 4)}
         metrics[name]["psnr_lr"] = round(report.psnr_lr, 2)
         if report.lpips_squeeze is not None:
@@ -61,6 +65,7 @@ def main() -> None:
         minutes=json.loads(log.splitlines()[-1])["minutes"],
         metrics=metrics,
         speed=speed(options.run, options.threads),
+        recipe=without_folders(card.recipe),
     )
     target = catalog.SHIPPED / f"{card.name}.safetensors"
     save(network, card, target)
@@ -69,6 +74,13 @@ def main() -> None:
     files.write_bytes(folder / "log.jsonl", log.encode())
     files.write_bytes(folder / "recipe.json", json.dumps(card.recipe, indent=1, sort_keys=True).encode() + b"\n")
     print(f"{card.name}: {metrics}, {card.speed}")
+
+
+def without_folders(value: Any) -> Any:
+    """A recipe whose paths are names alone: what stood where on this machine means nothing on another."""
+    if isinstance(value, dict):
+        return {key: without_folders(part) for key, part in value.items()}
+    return reports.plain(value) if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def speed(run: Path, threads: int) -> dict[str, Any]:
