@@ -110,6 +110,19 @@ def test_a_mistake_in_the_data_leaves_nothing_behind(pictures, tmp_path, mistake
 
 
 @pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        ([], r"set phases=\[\] to stay at data.patch, 8, where phases of the recipe go up to 64"),
+        (["phases=[]", "data.patch=16"], r"set a smaller data\.patch than 16"),
+    ],
+)
+def test_pictures_too_small_for_a_patch_are_told_the_remedy(pictures, tmp_path, overrides, remedy):
+    tiny = [setting for setting in TINY if setting not in ("phases=[]", "data.patch=6")]
+    with pytest.raises(InputError, match=rf"6 of 6 .* too small: 48 x 40, needs (256 x 256|64 x 64); .*{remedy}"):
+        train(pictures, tmp_path / "run", overrides=[*tiny, "data.patch=8", *overrides])
+
+
+@pytest.mark.parametrize(
     "name", ["recipe.json", "checkpoint.safetensors", "log.jsonl", "weights.safetensors", "weights.onnx"]
 )
 def test_a_folder_that_holds_something_of_a_run_is_never_trained_over(pictures, tmp_path, name):
