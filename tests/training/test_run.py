@@ -184,6 +184,11 @@ def test_an_output_that_cannot_be_made_is_told(pictures, tmp_path):
         train(pictures, tmp_path / "file" / "run")
 
 
+def test_a_recipe_that_starts_from_anothers_weights_says_to_train_them_first(pictures, tmp_path):
+    with pytest.raises(UsageError, match="weights of srresnet-x4: train that first, then set start=RUN"):
+        train(pictures, tmp_path / "run", "srgan-x4", ["data.patch=6", "steps=1"])
+
+
 def start_weights(path, channels=4):
     network = Compact(channels=channels, num_blocks=1, reparameterized=False)
     arguments = {**network.arguments, "reparameterized": False}
