@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mezzotint.data import images as module
-from mezzotint.data.images import ImageSet, TooSmallError, load_images
-from mezzotint.errors import InputError, LimitError
+from mezzotint.data.images import ImageSet, load_images
+from mezzotint.errors import InputError, LimitError, TooSmallError
 
 
 def noise(seed, height=9, width=12, channels=3):

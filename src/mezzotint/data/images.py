@@ -14,12 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mezzotint.data.sources import Source, open_source
-from mezzotint.errors import InputError, LimitError
-
-
-class TooSmallError(InputError):
-    """An image, or each of a whole data set, has a side that is too short."""
-
+from mezzotint.errors import InputError, LimitError, TooSmallError
 
 # More broken files than this are a broken data set, not a few accidents.
 _TOLERATED = 0.05

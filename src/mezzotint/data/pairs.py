@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mezzotint.data.images import ImageSet, TooSmallError, check_sides, check_usable, spread, with_channels
+from mezzotint.data.images import ImageSet, check_sides, check_usable, spread, with_channels
 from mezzotint.data.sources import Source, open_source
-from mezzotint.errors import InputError
+from mezzotint.errors import InputError, TooSmallError
 from mezzotint.image.resize import imresize
 
 # Nothing that a recipe could name.

@@ -10,10 +10,10 @@ import torch
 from mezzotint.card import GENERATION
 from mezzotint.data.augment import Mixed
 from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
-from mezzotint.data.images import ImageSet, TooSmallError, load_images
+from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.pairs import bring_pairs, load_pairs
 from mezzotint.data.prepare import fit_size
-from mezzotint.errors import InputError, UsageError
+from mezzotint.errors import InputError, TooSmallError, UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 
