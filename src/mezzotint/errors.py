@@ -24,6 +24,10 @@ class InputError(MezzotintError):
     exit_code = 3
 
 
+class TooSmallError(InputError):
+    """An image, or each of a whole data set, has a side that is too short."""
+
+
 class LimitError(MezzotintError):
     """Too many pixels, too much memory, too much time, or more than an output format can hold."""
 

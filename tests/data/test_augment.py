@@ -209,6 +209,11 @@ def test_a_recipe_names_them_with_their_shares(tmp_path):
         ("compact-x4", ["data.mix={cutmix=0.5}", "data.batch=1"], "data.mix: a batch of 1 has no other pair"),
         (
             "compact-x4",
+            ["data.mix={mixup=0.5}", "phases=[{begin=0.5, batch=1}]"],
+            "data.mix: a batch of 1 has no other pair",
+        ),
+        (
+            "compact-x4",
             ["data.mix={channel_shuffle=0.5}", "data.channels=1", "generator.in_channels=1"],
             "data.mix: channel_shuffle needs colours",
         ),

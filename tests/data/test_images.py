@@ -7,7 +7,7 @@ from PIL import Image
 
 from mezzotint.data import images as module
 from mezzotint.data.images import ImageSet, load_images
-from mezzotint.errors import InputError, LimitError
+from mezzotint.errors import InputError, LimitError, TooSmallError
 
 
 def noise(seed, height=9, width=12, channels=3):
@@ -101,8 +101,12 @@ def test_small_images_are_left_out_and_named_however_many(tmp_path):
     images = load_images([data, small], least=9)
     assert len(images) == 4 and len(images.skipped) == 20
     assert images.skipped[0] == "000.png is too small: 5 x 5, needs 9 x 9"
-    with pytest.raises(InputError, match="20 of 20 images"):
+    with pytest.raises(TooSmallError, match="20 of 20 images"):
         load_images([small], least=9)
+    (small / "000.png").write_bytes(b"")
+    with pytest.raises(InputError) as error:
+        load_images([small], least=9)
+    assert type(error.value) is InputError, "not all of them are too small"
 
 
 @pytest.mark.parametrize(("height", "width", "kept"), [(8, 8, 1), (8, 100, 1), (7, 100, 0), (100, 7, 0)])

@@ -93,6 +93,12 @@ def test_one_pair_that_is_wrong_is_left_out_by_its_name(tmp_path):
     assert len(images.skipped) == 1 and "HR/2.png is 67 x 50" in images.skipped[0]
     with pytest.raises(InputError, match=r"4 of 4 images .* too small: 67 x 50, needs 52 x 52"):
         load_pairs([tmp_path], 4, least=52)
+    for number in (1, 3):
+        save(tmp_path / f"HR/{number}.png", picture(number, 60, 60, 3))
+        save(tmp_path / f"LR/{number}x4.png", picture(number, 15, 15, 3))
+    # As for images without twins: small ones are left out, however many.
+    images = load_pairs([tmp_path], 4, least=52)
+    assert images.names == ["HR/1.png", "HR/3.png"] and len(images.skipped) == 2
 
 
 def test_a_recipe_takes_pairs_as_they_are_and_does_not_degrade_them(tmp_path):

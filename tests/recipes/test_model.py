@@ -316,3 +316,12 @@ def test_planned_experiments_are_recipes_without_mistakes():
         overrides = [*file["always"], *experiment.get("overrides", [])]
         recipe = model.read(experiment.get("recipe", file["recipe"]), overrides)
         assert recipe.task == SUPER_RESOLUTION and recipe.minutes is None
+
+
+def test_a_discriminator_of_one_size_does_not_go_with_growing_patches():
+    sizes = ['discriminator={name="dcgan.Discriminator", in_channels=3, size=[96,96]}', "data.patch=24"]
+    model.read("srgan-x4", sizes)
+    with pytest.raises(
+        UsageError, match=r"1 mistake.*discriminator\.size: is \[96, 96\], but phases\.0\.patch asks for"
+    ):
+        model.read("srgan-x4", [*sizes, "phases=[{begin=0.5, patch=32}]"])

@@ -145,6 +145,18 @@ def test_another_networks_file_is_refused(files, tmp_path):
         PerceptualLoss(Perceptual(network="squeezenet1_1", file=str(tmp_path / "nowhere.safetensors")), CPU)
 
 
+def test_a_file_with_much_more_in_it_is_refused_before_it_is_read(files, monkeypatch):
+    monkeypatch.setattr(feature_files, "_LARGEST_FILE", 1000)
+    with pytest.raises(ModelError, match="more than 1000"):
+        feature_files.load_squeezenet(files[0])
+
+
+def test_the_shipped_network_is_meant_whatever_lies_beside(tmp_path, monkeypatch):
+    (tmp_path / "compact-x4").mkdir()
+    monkeypatch.chdir(tmp_path)
+    PerceptualLoss(Perceptual(), CPU)
+
+
 def test_bfloat16_stays_near_float32(files):
     loss = PerceptualLoss(Perceptual(network="squeezenet1_1", file=files[0], heads=files[1]), CPU)
     sr, hr = pictures(0, 16), pictures(1, 16)

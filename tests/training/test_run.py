@@ -110,6 +110,19 @@ def test_a_mistake_in_the_data_leaves_nothing_behind(pictures, tmp_path, mistake
 
 
 @pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        ([], r"set phases=\[\] to stay at data.patch, 8, where phases of the recipe go up to 64"),
+        (["phases=[]", "data.patch=16"], r"set a smaller data\.patch than 16"),
+    ],
+)
+def test_pictures_too_small_for_a_patch_are_told_the_remedy(pictures, tmp_path, overrides, remedy):
+    tiny = [setting for setting in TINY if setting not in ("phases=[]", "data.patch=6")]
+    with pytest.raises(InputError, match=rf"6 of 6 .* too small: 48 x 40, needs (256 x 256|64 x 64); .*{remedy}"):
+        train(pictures, tmp_path / "run", overrides=[*tiny, "data.patch=8", *overrides])
+
+
+@pytest.mark.parametrize(
     "name", ["recipe.json", "checkpoint.safetensors", "log.jsonl", "weights.safetensors", "weights.onnx"]
 )
 def test_a_folder_that_holds_something_of_a_run_is_never_trained_over(pictures, tmp_path, name):
@@ -169,6 +182,11 @@ def test_an_output_that_cannot_be_made_is_told(pictures, tmp_path):
     (tmp_path / "file").write_text("a file")
     with pytest.raises(OutputError, match="file"):
         train(pictures, tmp_path / "file" / "run")
+
+
+def test_a_recipe_that_starts_from_anothers_weights_says_to_train_them_first(pictures, tmp_path):
+    with pytest.raises(UsageError, match="weights of srresnet-x4: train that first, then set start=RUN"):
+        train(pictures, tmp_path / "run", "srgan-x4", ["data.patch=6", "steps=1"])
 
 
 def start_weights(path, channels=4):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mezzotint.data.sources import Source, open_source
-from mezzotint.errors import InputError, LimitError
+from mezzotint.errors import InputError, LimitError, TooSmallError
 
 # More broken files than this are a broken data set, not a few accidents.
 _TOLERATED = 0.05
@@ -127,10 +127,10 @@ def load_images(
 ) -> ImageSet:
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
-    `prepare` may crop or resize each H W C image. Those with a side below `least` pixels and broken ones are left out and
-    named in `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`:
-    decode only so many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than
-    5 % are broken, and `LimitError` when the disk is too small for the rest.
+    `prepare` may crop or resize each H W C image. Those with a side below `least` pixels and broken ones are named in
+    `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`: decode only so
+    many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than 5 % are broken
+    (`TooSmallError` when all are too small), and `LimitError` when the disk is too small for the rest.
     """
     images = ImageSet(limit_bytes)
     sources, too_small = [open_source(path) for path in paths], 0
@@ -140,13 +140,13 @@ def load_images(
     for source in sources:
         labels = source.labels if labelled else None
 
-        def load(index: int, source: Source = source) -> np.ndarray | str | tuple[int, int]:
+        def load(index: int, source: Source = source) -> np.ndarray | InputError:
             try:
-                image = source.image(index)
+                image = prepare(with_channels(source.image(index), channels))
+                check_sides(source.names[index], image, least)
             except InputError as error:
-                return str(error)
-            height, width = image.shape[:2]
-            return (width, height) if min(width, height) < least else prepare(with_channels(image, channels))
+                return error
+            return image
 
         # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
         with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
@@ -157,21 +157,29 @@ def load_images(
                     if isinstance(image, np.ndarray):
                         images.append(image, name, labels[index] if labels is not None else 0)
                         continue
-                    if isinstance(image, tuple):
-                        too_small += 1
-                        image = f"{name} is too small: {image[0]} x {image[1]}, needs {least} x {least}"
-                    images.skipped.append(image)
+                    too_small += isinstance(image, TooSmallError)
+                    images.skipped.append(str(image))
     check_usable(images, too_small, paths)
     return images
 
 
 def check_usable(images: ImageSet, too_small: int, paths: Iterable[str | Path]) -> None:
-    """Raises `InputError` when `images` is empty or more than 5 % were left out, not counting those that are too small."""
+    """Raises `InputError` when `images` is empty or more than 5 % were left out, not counting those that are too small;
+    `TooSmallError` when nothing else is wrong with them.
+    """
     total = len(images.skipped) + len(images)
     if not len(images) or len(images.skipped) - too_small > _TOLERATED * total + 1:
-        raise InputError(
+        kind = TooSmallError if 0 < too_small == len(images.skipped) else InputError
+        raise kind(
             f"{len(images.skipped)} of {total} images in {_listed(paths)} are unusable, first: {images.skipped[0]}"
         )
+
+
+def check_sides(name: str, image: np.ndarray, least: int) -> None:
+    """Raises `TooSmallError` when a side of `image` H W C is below `least` pixels."""
+    height, width = image.shape[:2]
+    if min(height, width) < least:
+        raise TooSmallError(f"{name} is too small: {width} x {height}, needs {least} x {least}")
 
 
 def spread(count: int, most: int | None) -> Iterable[int]:

@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mezzotint.data.images import ImageSet, check_usable, spread, with_channels
+from mezzotint.data.images import ImageSet, check_sides, check_usable, spread, with_channels
 from mezzotint.data.sources import Source, open_source
-from mezzotint.errors import InputError
+from mezzotint.errors import InputError, TooSmallError
 from mezzotint.image.resize import imresize
 
 # Nothing that a recipe could name.
@@ -78,28 +78,29 @@ def load_pairs(
     Images of a path without `LR` get their twins from MATLAB's bicubic. Pairs without a twin, of the wrong size, broken or
     with a side below `least` pixels are named in `skipped`. The other arguments and the errors are those of `load_images`.
     """
-    hr, lr = ImageSet(limit_bytes), ImageSet(limit_bytes)
+    hr, lr, too_small = ImageSet(limit_bytes), ImageSet(limit_bytes), 0
     for source in map(open_source, paths):
         pairs = find_pairs(source, scale)
 
-        def load(pair: Pair, source: Source = source) -> tuple[np.ndarray, np.ndarray] | str:
+        def load(pair: Pair, source: Source = source) -> tuple[np.ndarray, np.ndarray] | InputError:
             try:
                 large, small = load_pair(source, pair, scale, least)
                 return with_channels(large, channels), with_channels(small, channels)
             except InputError as error:
-                return str(error)
+                return error
 
         # Decoders release the interpreter lock, so threads suffice; in batches, so that memory stays bounded.
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             chosen = (pairs[index] for index in spread(len(pairs), most))
             while block := list(islice(chosen, 64)):
                 for pair, images in zip(block, pool.map(load, block), strict=True):
-                    if isinstance(images, str):
-                        hr.skipped.append(images)
+                    if isinstance(images, InputError):
+                        too_small += isinstance(images, TooSmallError)
+                        hr.skipped.append(str(images))
                         continue
                     hr.append(images[0], pair.name)
                     lr.append(images[1], pair.name)
-    check_usable(hr, 0, paths)
+    check_usable(hr, too_small, paths)
     hr.twins = lr
     return hr
 
@@ -107,14 +108,13 @@ def load_pairs(
 def load_pair(source: Source, pair: Pair, scale: int, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Decode a pair: (hr, lr), H W C and H/scale W/scale C, uint8, C of 1 or 3; hr cropped to a multiple of the scale.
 
-    Raises `InputError` naming the image that is damaged, of the wrong size, or whose cropped sides are below `least`.
+    Raises `InputError` naming the image that is damaged or of the wrong size, `TooSmallError` for sides below `least`.
     """
     if isinstance(pair.lr, str):
         raise InputError(f"{pair.name} {pair.lr}")
     whole = source.image(pair.hr)
+    check_sides(pair.name, whole, max(least, scale))
     height, width = (side - side % scale for side in whole.shape[:2])
-    if min(height, width) < max(least, scale):
-        raise InputError(f"{pair.name} is too small: {whole.shape[1]} x {whole.shape[0]}, needs {least} x {least}")
     hr = whole[:height, :width]
     if pair.lr is None:
         return hr, imresize(hr, 1 / scale)

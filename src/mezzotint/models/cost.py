@@ -16,11 +16,11 @@ def multiplications(network: nn.Module, *shapes: tuple[int, ...]) -> int:
     """Multiply-accumulates of all convolutions and matrix products for inputs of `shapes`; activations, sums and
     normalisation are left out, as in papers. An input of one dimension is labels, B.
     """
-    # A copy: counting must neither touch running statistics nor move the network.
-    network = copy.deepcopy(network).cpu().float().eval()
+    # A copy without values: shapes are all that counts, and counting must not move the network.
+    network = copy.deepcopy(network).to("meta").eval()
     kinds = [torch.int64 if len(shape) == 1 else torch.float32 for shape in shapes]
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        network(*(torch.zeros(shape, dtype=kind) for shape, kind in zip(shapes, kinds, strict=True)))
+        network(*(torch.zeros(shape, dtype=kind, device="meta") for shape, kind in zip(shapes, kinds, strict=True)))
     # A multiply-accumulate is two operations to torch.
     return int(counter.get_total_flops()) // 2

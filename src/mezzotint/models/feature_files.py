@@ -80,6 +80,8 @@ def _read(path: str | Path, shapes: Mapping[str, tuple[int, ...]], what: str) ->
     _, tensors = read_header(path)
     _compare(path, {name: tensor.shape for name, tensor in tensors.items()}, shapes, what)
     try:
+        # It may hold more than what is asked for, but not without end.
+        _check_length(path, what)
         data = path.read_bytes()
         loaded = safetensors.torch.load(data)
     except OSError as error:
@@ -95,8 +97,7 @@ def _read_torchvision(
     """The tensors of `shapes` from torchvision's own file, which is parsed only when its SHA-256 is the known one."""
     path = Path(path)
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ModelError(f"{path} is no {what}: it has {path.stat().st_size} bytes, more than {_LARGEST_FILE}")
+        _check_length(path, what)
         with path.open("rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
@@ -109,6 +110,11 @@ def _read_torchvision(
     loaded = torch.load(path, map_location="cpu", weights_only=True)
     _compare(path, {name: tuple(tensor.shape) for name, tensor in loaded.items()}, shapes, what)
     return _finite(path, {name: loaded[name].float() for name in shapes}), sha256
+
+
+def _check_length(path: Path, what: str) -> None:
+    if (length := path.stat().st_size) > _LARGEST_FILE:
+        raise ModelError(f"{path} is no {what}: it has {length} bytes, more than {_LARGEST_FILE}")
 
 
 def _compare(

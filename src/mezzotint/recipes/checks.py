@@ -174,8 +174,7 @@ def _named_losses(path: str, value: Any, wanted: str | None) -> Iterator[str]:
 
 def _phases(facts: dict[str, Any]) -> Iterator[str]:
     """Phases begin one after the other, and change what is there."""
-    listed = facts.get("phases")
-    phases = [phase for phase in listed if isinstance(phase, dict)] if isinstance(listed, list | tuple) else []
+    phases = _tables_of_phases(facts)
     if phases and facts.get("task") != SUPER_RESOLUTION:
         yield "phases: only super-resolution has any"
     begins = [phase.get("begin") for phase in phases]
@@ -205,7 +204,8 @@ def _mix(facts: dict[str, Any]) -> Iterator[str]:
     reuse = data.get("reuse", 1)
     if isinstance(reuse, int) and reuse > 1 and facts.get("degradation") is None:
         yield "data.reuse: only degraded regions take long enough to be used again; there is no [degradation]"
-    if {"cutmix", "mixup"} & set(mix) and data.get("batch") == 1:
+    batches = [part.get("batch") for part in (data, *_tables_of_phases(facts))]
+    if {"cutmix", "mixup"} & set(mix) and 1 in batches:
         yield "data.mix: a batch of 1 has no other pair to mix with"
 
 
@@ -238,14 +238,18 @@ def _agreement(facts: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> I
     generator, channels, size = arguments.get("generator", {}), data.get("channels", 3), data.get("size")
     if facts.get("task") == SUPER_RESOLUTION:
         pairs = [("generator", "in_channels", "data.channels", channels)]
-        patch, scale = data.get("patch"), generator.get("scale")
-        size = [patch * scale] * 2 if isinstance(patch, int) and isinstance(scale, int) else None
+        scale = generator.get("scale")
+        phases = ((f"phases.{index}", phase) for index, phase in enumerate(_tables_of_phases(facts)))
+        for path, table in (("data", data), *phases):
+            patch = table.get("patch")
+            size = [patch * scale] * 2 if isinstance(patch, int) and isinstance(scale, int) else None
+            pairs.append(("discriminator", "size", f"{path}.patch", size))
     else:
-        pairs = [("generator", "out_channels", "data.channels", channels), ("generator", "size", "data.size", size)]
+        pairs = [("generator", "out_channels", "data.channels", channels)]
+        pairs += [(part, "size", "data.size", size) for part in ("generator", "discriminator")]
         if "num_classes" in generator:
             pairs.append(("discriminator", "num_classes", "generator.num_classes", generator["num_classes"]))
-    side = "data.patch" if facts.get("task") == SUPER_RESOLUTION else "data.size"
-    pairs += [("discriminator", "in_channels", "data.channels", channels), ("discriminator", "size", side, size)]
+    pairs.append(("discriminator", "in_channels", "data.channels", channels))
     for part, key, other, wanted in pairs:
         has = arguments.get(part, {}).get(key)
         if has is not None and wanted is not None and _plain(has) != _plain(wanted):
@@ -255,6 +259,11 @@ def _agreement(facts: dict[str, Any], arguments: dict[str, dict[str, Any]]) -> I
 def _table(facts: dict[str, Any], key: str) -> dict[str, Any]:
     value = facts.get(key)
     return value if isinstance(value, dict) else {}
+
+
+def _tables_of_phases(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    phases = facts.get("phases")
+    return [phase for phase in phases if isinstance(phase, dict)] if isinstance(phases, list | tuple) else []
 
 
 def _plain(value: Any) -> Any:

@@ -17,7 +17,7 @@ from mezzotint import catalog
 from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.errors import UsageError
 from mezzotint.models.weights import load
-from mezzotint.refs import resolve
+from mezzotint.training.terms import weighted
 
 __all__ = ["Distillation"]
 
@@ -51,7 +51,7 @@ class Distillation:
 
     def use(self, losses: dict[str, float]) -> None:
         """Minimise these from now on."""
-        self.losses = {name: (resolve(name, "losses"), weight) for name, weight in losses.items()}
+        self.losses = weighted(losses)
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update on a batch with `lr` and `hr`, B C H W, 0 to 1; returns named scalars for the log."""

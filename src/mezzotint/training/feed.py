@@ -13,7 +13,7 @@ from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, Patc
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.pairs import bring_pairs, load_pairs
 from mezzotint.data.prepare import fit_size
-from mezzotint.errors import UsageError
+from mezzotint.errors import InputError, TooSmallError, UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 
@@ -33,8 +33,14 @@ def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -
     if recipe.task == GENERATION:
         assert data.size is not None
         return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
-    largest = max(patch for patch, _ in recipe.patches())
-    return _load(recipe, paths, largest * scale_of(recipe), most)
+    first, largest = recipe.patches()[0][0], max(patch for patch, _ in recipe.patches())
+    try:
+        return _load(recipe, paths, largest * scale_of(recipe), most)
+    except TooSmallError as error:
+        remedy = f"a smaller data.patch than {first}"
+        if largest > first:
+            remedy = f"phases=[] to stay at data.patch, {first}, where phases of the recipe go up to {largest}"
+        raise InputError(f"{error}; give larger pictures, or set {remedy}") from error
 
 
 def held_out(recipe: Recipe, path: str | Path) -> ImageSet:

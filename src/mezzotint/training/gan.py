@@ -10,11 +10,9 @@ from torch import nn
 
 from mezzotint.card import GENERATION
 from mezzotint.refs import resolve
+from mezzotint.training.terms import penalized, weighted
 
 __all__ = ["GAN"]
-
-# Penalties on fewer images are too noisy, and some CPUs compute small bfloat16 batches wrongly (see `mezzotint doctor`).
-_SMALLEST_SHARE = 16
 
 
 class GAN:
@@ -39,7 +37,7 @@ class GAN:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.game = resolve(game, "losses")
-        self.penalties = {name: (resolve(name, "losses"), weight) for name, weight in (penalties or {}).items()}
+        self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
@@ -66,7 +64,7 @@ class GAN:
         fake_logits = self.discriminator(fake, labels).float()
         scalars = {"discriminator": self.game.discriminator(real_logits, fake_logits)}
         loss = scalars["discriminator"]
-        share = max(_SMALLEST_SHARE, round(self.penalty_share * len(real)))
+        share = penalized(self.penalty_share, len(real))
         for name, (penalty, weight) in self.penalties.items():
             scalars[name] = penalty(self.discriminator, real[:share], fake[:share], labels[:share])
             loss = loss + weight * scalars[name]

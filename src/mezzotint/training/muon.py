@@ -26,7 +26,7 @@ class Muon(torch.optim.Optimizer):
 
     Kernels out in kh kw count as matrices out (in kh kw). The first and last of the network's children with kernels, usually
     its head and tail, map to and from pixels, where directions are not alike; they and what has fewer than two dimensions
-    stay with AdamW at `ends_rate` times the rate.
+    stay with AdamW.
     """
 
     def __init__(
@@ -37,15 +37,14 @@ class Muon(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
-        ends_rate: float = 1.0,
     ) -> None:
         inside = hidden_kernels(network)
         chosen = {id(kernel) for kernel in inside}
         others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-        shared = {"betas": betas, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
+        shared = {"lr": lr, "betas": betas, "eps": eps, "momentum": momentum, "weight_decay": weight_decay}
         groups: list[dict[str, Any]] = [
-            {"params": inside, "lr": lr, "orthogonal": True},
-            {"params": others, "lr": lr * ends_rate, "orthogonal": False},
+            {"params": inside, "orthogonal": True},
+            {"params": others, "orthogonal": False},
         ]
         super().__init__([group for group in groups if group["params"]], shared)
 

@@ -59,10 +59,9 @@ class PerceptualLoss:
 def _stages(settings: Perceptual) -> tuple[dict[str, nn.Module], str]:
     """The parts of the network by layer, and the SHA-256 of its weights."""
     if settings.network == "compact-x4":
-        path = catalog.find("compact-x4", catalog.TRAINED)
-        assert path is not None
         own: Any
-        own, card = weights.load(path)
+        # By its file: a name would prefer a run folder of the same name where one happens to lie.
+        own, card = weights.load(catalog.SHIPPED / f"compact-x4{catalog.TRAINED}")
         return dict(zip(LAYERS["compact-x4"], [own.head, *own.blocks], strict=True)), card.weights_sha256
     assert settings.file is not None
     network: Any

@@ -140,6 +140,10 @@ def _start_from(generator: nn.Module, source: str) -> None:
     from mezzotint import catalog
     from mezzotint.models.weights import adopt, load
 
+    if not Path(source).exists() and source in set(recipes.names()) - set(catalog.names()):
+        raise UsageError(
+            f"the recipe starts from the weights of {source}: train that first, then set start=RUN, its folder"
+        )
     path = catalog.find(source, catalog.TRAINED)
     if path is None:
         raise UsageError(f"{source} has no weights to start from")

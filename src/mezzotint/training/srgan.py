@@ -8,7 +8,6 @@ weights (`start` in the recipe), as the paper does: from scratch the discriminat
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,11 +16,9 @@ from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.recipes.perceptual import Perceptual
 from mezzotint.refs import resolve
 from mezzotint.training.perceptual import PerceptualLoss
+from mezzotint.training.terms import penalized, weighted
 
 __all__ = ["SRGAN"]
-
-# Penalties on fewer images are too noisy, and some CPUs compute small bfloat16 batches wrongly (see `mezzotint doctor`).
-_SMALLEST_SHARE = 16
 
 
 class SRGAN:
@@ -50,7 +47,7 @@ class SRGAN:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.use(losses)
-        self.consistency = _weighted(consistency or {})
+        self.consistency = weighted(consistency or {})
         self.perceptual, self.sources = None, {}
         if perceptual is not None:
             # A recipe hands on the table as it stands.
@@ -60,12 +57,12 @@ class SRGAN:
         self.game = resolve(game, "losses")
         self.compares = _compares(self.game.generator)
         self.adversarial = adversarial
-        self.penalties = _weighted(penalties or {})
+        self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
 
     def use(self, losses: dict[str, float]) -> None:
         """Minimise these pixel losses from now on."""
-        self.losses = _weighted(losses)
+        self.losses = weighted(losses)
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
         """One update of each network on `lr` and `hr`, B C H W, 0 to 1; returns named scalars for the log."""
@@ -96,7 +93,7 @@ class SRGAN:
     def _discriminator_step(
         self, real: torch.Tensor, fake: torch.Tensor, update: Callable[..., None]
     ) -> dict[str, torch.Tensor]:
-        share = max(_SMALLEST_SHARE, round(self.penalty_share * len(real))) if self.penalties else len(real)
+        share = penalized(self.penalty_share, len(real)) if self.penalties else len(real)
         real, *real_rest = _divided(real, share, bool(self.penalties))
         fake, *fake_rest = _divided(fake, share, bool(self.penalties))
         logits = {images: self.discriminator(images).float() for images in (real, fake, *real_rest, *fake_rest)}
@@ -114,10 +111,6 @@ class SRGAN:
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
         return scalars
-
-
-def _weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
-    return {name: (resolve(name, "losses"), weight) for name, weight in names.items()}
 
 
 def _compares(half: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:

@@ -1,0 +1,22 @@
+"""What the losses of several methods have in common: weighted terms, and penalties on a share of the batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mezzotint.refs import resolve
+
+__all__: list[str] = []
+
+# Penalties on fewer images are too noisy, and some CPUs compute small bfloat16 batches wrongly (see `mezzotint doctor`).
+_SMALLEST_SHARE = 16
+
+
+def weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
+    """The functions of `losses` that a recipe names, each with its weight."""
+    return {name: (resolve(name, "losses"), weight) for name, weight in names.items()}
+
+
+def penalized(share: float, batch: int) -> int:
+    """How many images of a batch pay penalties: a share of them, but at least 16 (or all, where there are fewer)."""
+    return max(_SMALLEST_SHARE, round(share * batch))
