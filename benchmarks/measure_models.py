@@ -38,19 +38,22 @@ def main() -> None:
     parser.add_argument(
         "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
     )
+    parser.add_argument("--degrade", type=Path, metavar="TOML", help="make the low resolution by its [degradation]")
     options = parser.parse_args()
     data = dict(options.data)
     settings = {"runtime": options.runtime, "precision": options.precision, "threads": options.threads}
     named = " ".join(f"--data {name}=PATH" for name in data)
+    low = f"degraded by {reports.plain(options.degrade)}" if options.degrade else "MATLAB bicubic on 8 bits"
     facts = {
         "command": f"python benchmarks/measure_models.py {' '.join(map(reports.plain, options.models))} {named} "
         f"--output {reports.shown(options.output)}"
-        + (f" --lpips {' '.join(map(reports.plain, options.lpips))}" if options.lpips else ""),
+        + (f" --lpips {' '.join(map(reports.plain, options.lpips))}" if options.lpips else "")
+        + (f" --degrade {reports.shown(options.degrade)}" if options.degrade else ""),
         "environment": environment(),
         "settings": settings,
-        "protocol": "MATLAB bicubic on 8 bits; prediction rounded to 8 bits; border of scale pixels cut; Y of BT.601",
+        "protocol": f"{low}; prediction rounded to 8 bits; border of scale pixels cut; Y of BT.601",
         "results": [
-            measure(model, name, path, settings | {"lpips": options.lpips})
+            measure(model, name, path, settings | {"lpips": options.lpips, "degrade": options.degrade})
             for model in options.models
             for name, path in data.items()
         ],

@@ -88,6 +88,14 @@ def bicubic() -> str:
     return _table(("model", "data", "PSNR-Y (dB)", "SSIM-Y"), rows)
 
 
+def photos() -> str:
+    """Upscalers on degraded photographs."""
+    path = RESULTS / "photos.json"
+    measured = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
+    rows = [(f"`{row['model']}`", f"{row['psnr_y']:.2f}", f"{row['lpips_squeeze']:.3f}") for row in measured]
+    return _table(("model", "PSNR-Y (dB)", "LPIPS-squeeze"), rows)
+
+
 def sr_recipes() -> str:
     """What changes of a recipe are worth at equal training time, the best first."""
     path = RESULTS / "sr-recipes.json"
