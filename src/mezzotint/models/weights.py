@@ -123,7 +123,8 @@ def counted(network: nn.Module, card: Card) -> Card:
         macs = round(multiplications(network, *shapes) / pixels)
     except RuntimeError as error:
         why = " ".join(str(error).split())[:200]
-        raise ModelError(f"the card of {card.name} does not describe its network: {why}") from error
+        # Counting sees shapes alone, so a network whose steps depend on the values of its input stops here, too.
+        raise ModelError(f"{type(network).__name__} does not take what the card of {card.name} says: {why}") from error
     return card.replace(parameters=parameters, macs=macs)
 
 
