@@ -48,7 +48,7 @@ def test_a_generator_is_counted_by_the_image():
 
 
 def test_a_card_of_other_inputs_is_refused():
-    with pytest.raises(ModelError, match="the card of it does not take what the card of"):
+    with pytest.raises(ModelError, match="does not take what the card of it says"):
         weights.counted(SRResNet(in_channels=1), Card("it", SUPER_RESOLUTION, "srresnet.SRResNet", scale=4))
 
 
