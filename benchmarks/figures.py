@@ -18,36 +18,50 @@ from mezzotint.data.sources import open_source
 from mezzotint.image.grid import contact_sheet
 from mezzotint.image.io import from_pillow, write
 from mezzotint.image.resize import imresize
+from mezzotint.recipes import degradation
+from mezzotint.refs import resolve
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
 # Photograph -> number of the original, and top left corner of the detail, in pixels of the original.
 DETAILS = {"facade": ("2079234", (128, 192)), "church": ("2936831", (150, 130)), "beetle": ("792079", (130, 140))}
 SIDE = 224
+PHOTO_TEST = Path(__file__).with_name("photo-degradation.toml")
 
 
 def main() -> None:
     source = open_source(sys.argv[1])
-    for name, (number, corner) in DETAILS.items():
+    originals = {}
+    for name, (number, _) in DETAILS.items():
         (index,) = (i for i, file in enumerate(source.names) if f"_{number}_" in file)
-        panel(name, source.image(index), corner)
+        originals[name] = source.image(index)
+    small = {name: np.asarray(Image.open(ROOT / "examples" / "photos" / f"{name}.png")) for name in DETAILS}
+    for name in DETAILS:
+        _save(_sheet(small, originals, ["compact-x4"], [name]), name)
+    _save(_sheet(small, originals, ["srresnet-x4", "srgan-x4"], list(DETAILS)), "texture")
+    chain, seed = degradation.read(PHOTO_TEST)
+    degrade = resolve(chain.name, "data")(**chain.arguments)
+    degraded = {
+        name: degrade(image, 4, np.random.default_rng([seed, *name.encode()])) for name, image in originals.items()
+    }
+    _save(_sheet(degraded, originals, ["compact-x4", "photo-x4"], list(DETAILS)), "photo")
     images = np.concatenate([_arrays(label) for label in mezzotint.load("fashion-28").card.labels])
     captions = [label for label in mezzotint.load("fashion-28").card.labels for _ in range(8)]
     _save(contact_sheet(images, columns=8, captions=captions), "clothes")
 
 
-def panel(name: str, original: np.ndarray, corner: tuple[int, int]) -> None:
-    """The small picture, bicubic, compact-x4 and the original, side by side."""
-    small = np.asarray(Image.open(ROOT / "examples" / "photos" / f"{name}.png"))
-    enlarged = [
-        small.repeat(4, axis=0).repeat(4, axis=1),
-        imresize(small, 4),
-        mezzotint.load("compact-x4")(small),
-        original,
-    ]
-    top, left = corner
-    details = np.stack([image[top : top + SIDE, left : left + SIDE] for image in enlarged])
-    _save(contact_sheet(details, columns=4, gap=4, captions=["small", "bicubic", "compact-x4", "original"]), name)
+def _sheet(
+    small: dict[str, np.ndarray], originals: dict[str, np.ndarray], models: list[str], names: list[str]
+) -> np.ndarray:
+    """A row for each name: the small picture, bicubic, the models, the original, each cut to its detail."""
+    details = []
+    for name in names:
+        lr, (top, left) = small[name], DETAILS[name][1]
+        enlarged = [lr.repeat(4, axis=0).repeat(4, axis=1), imresize(lr, 4)]
+        enlarged += [mezzotint.load(model)(lr) for model in models]
+        details += [image[top : top + SIDE, left : left + SIDE] for image in (*enlarged, originals[name])]
+    captions = ["small", "bicubic", *models, "original"]
+    return contact_sheet(np.stack(details), columns=len(captions), gap=4, captions=captions * len(names))
 
 
 def _arrays(label: str) -> np.ndarray:

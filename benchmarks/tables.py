@@ -16,6 +16,7 @@ from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+_DEGRADED = "CID22-valid degraded"
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -89,10 +90,18 @@ def bicubic() -> str:
 
 
 def photos() -> str:
-    """Upscalers on degraded photographs."""
-    path = RESULTS / "photos.json"
-    measured = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else []
-    rows = [(f"`{row['model']}`", f"{row['psnr_y']:.2f}", f"{row['lpips_squeeze']:.3f}") for row in measured]
+    """Upscalers on photographs degraded by photo-degradation.toml: the cards', and bicubic beside them."""
+    measured = json.loads((RESULTS / "photos.json").read_text(encoding="utf-8"))["results"]
+    scores = {row["model"]: row for row in measured}
+    scores |= {
+        name: card.metrics[_DEGRADED]
+        for name, card in ((name, catalog.card(name)) for name in catalog.names())
+        if _DEGRADED in card.metrics
+    }
+    rows = [
+        (f"`{name}`", f"{score['psnr_y']:.2f}", f"{score['lpips_squeeze']:.3f}")
+        for name, score in sorted(scores.items(), key=lambda item: item[1]["lpips_squeeze"])
+    ]
     return _table(("model", "PSNR-Y (dB)", "LPIPS-squeeze"), rows)
 
 
