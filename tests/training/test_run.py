@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mezzotint import catalog
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import InputError, InterruptedRun, OutputError, UsageError
 from mezzotint.image.resize import imresize
@@ -184,7 +186,10 @@ def test_an_output_that_cannot_be_made_is_told(pictures, tmp_path):
         train(pictures, tmp_path / "file" / "run")
 
 
-def test_a_recipe_that_starts_from_anothers_weights_says_to_train_them_first(pictures, tmp_path):
+def test_a_recipe_that_starts_from_anothers_weights_says_to_train_them_first(pictures, tmp_path, monkeypatch):
+    for features in catalog.SHIPPED.glob("compact-x4.*"):
+        shutil.copy(features, tmp_path)
+    monkeypatch.setattr(catalog, "SHIPPED", tmp_path)
     with pytest.raises(UsageError, match="weights of srresnet-x4: train that first, then set start=RUN"):
         train(pictures, tmp_path / "run", "srgan-x4", ["data.patch=6", "steps=1"])
 
