@@ -39,8 +39,8 @@ def test_a_model_in_every_runtime_that_is_installed(capsys: pytest.CaptureFixtur
         )
         assert row["runs"] == 3
         assert row["megapixels_per_second"] == pytest.approx(80 * 48 / 1e6 / row["seconds"], rel=0.01)
-        # Loading is part of the first picture.
-        assert row["first_seconds"] > 0.1 + row["seconds"] / 2
+        # Loading is part of the first picture, and takes many times what so small a one does.
+        assert row["first_seconds"] > 2 * row["seconds"]
         assert row["memory"] > 10e6
     # Each in its own process: PyTorch after OpenVINO has no head start, OpenVINO does not pay for PyTorch.
     assert rows[2]["memory"] > 1.5 * rows[0]["memory"]
