@@ -64,6 +64,7 @@ OUTSIDE = {
     "training": {"numpy", "PIL", "rich", "safetensors", "torch"},
     "runtimes": {"numpy"},
     "runtimes.openvino": {"numpy", "openvino"},
+    "runtimes.openvino_parts": {"numpy", "openvino"},
     "runtimes.onnx": {"numpy", "onnxruntime"},
     "runtimes.pytorch": {"numpy", "torch"},
     "pipelines": {"numpy", "PIL"},

@@ -5,46 +5,120 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mezzotint.card import Card
+from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
+from mezzotint.image.tiling import Box, tiles
+from mezzotint.runtimes.openvino_parts import Parts, for_bytes, taken_apart
+
+# Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
+_TAIL_TILE = 96
 
 
 class OpenVINO:
-    """`Model` on a compiled network; calls from several threads take turns, each uses all of the CPU anyway."""
+    """`Model` on compiled parts; calls from several threads take turns, each uses all of the CPU anyway."""
 
-    def __init__(self, compiled: Any, card: Card, precision: str) -> None:
+    def __init__(self, parts: Parts, card: Card, precision: str, compiled: Callable[[Any, str], Any]) -> None:
         self.card, self.precision = card, precision
-        self._compiled, self._turn = compiled, threading.Lock()
+        self._parts, self._compiled, self._turn = parts, compiled, threading.Lock()
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Run once; the inputs in the order of the file. A new size costs no compilation."""
         with self._turn:
-            return self._compiled(list(inputs), share_inputs=True)[0]
+            if len(inputs) > 1 or self._parts.trunk is self._parts.finish is None:
+                return self._for_floats.tail.infer(list(inputs), share_inputs=True)[0].copy()
+            return _run(self._for_floats, inputs[0])[0]
+
+    def bytes(self, lr: np.ndarray) -> np.ndarray | None:
+        """The same for 8 bits: B H W C uint8, 0 to 255 -> B sH sW C uint8, clipped and rounded half up; None if anything in
+        the network's answer is not a number.
+        """
+        with self._turn:
+            sr, totals = _run(self._for_bytes, lr)
+        return sr if np.isfinite(totals).all() else None
+
+    @cached_property
+    def _for_floats(self) -> Parts:
+        return self._requests(self._parts)
+
+    @cached_property
+    def _for_bytes(self) -> Parts:
+        return self._requests(for_bytes(self._parts))
+
+    def _requests(self, parts: Parts) -> Parts:
+        """Something to run in place of each part. Compiled when first needed: most commands need one kind."""
+        trunk, tail = (part and self._compiled(part, self.precision) for part in (parts.trunk, parts.tail))
+        return Parts(trunk, tail, parts.finish and self._compiled(parts.finish, "f32"), parts.halo)
+
+
+def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
+    """sr, and all other outputs of the last part, one for each tile. `lr` is B C H W or, in bytes, B H W C."""
+    rows = 1 if lr.dtype == np.uint8 else 2
+    height, width = lr.shape[rows : rows + 2]
+    features = lr
+    if requests.trunk is not None:
+        features = requests.trunk.infer([lr], share_inputs=True, share_outputs=True)[0]
+    sr, others = None, []
+    for core, padded in tiles(height, width, _TAIL_TILE if requests.trunk else max(height, width), requests.halo):
+        whole = (padded.bottom - padded.top, padded.right - padded.left) == (height, width)
+        last = requests.tail
+        last.infer([features if whole else _window(features, padded)], share_inputs=True, share_outputs=True)
+        if requests.finish is not None:
+            residual, last = last.get_output_tensor(0), requests.finish
+            last.infer([residual, lr if whole else _window(lr, padded)], share_inputs=True, share_outputs=True)
+        answer, *rest = (output.data for output in last.output_tensors)
+        others += [float(value) for value in rest]
+        if whole:
+            return answer.copy(), others
+        scale = answer.shape[rows] // (padded.bottom - padded.top)
+        if sr is None:
+            shape = list(answer.shape)
+            shape[rows : rows + 2] = height * scale, width * scale
+            sr = np.empty(shape, answer.dtype)
+        inner = Box(core.top - padded.top, core.left - padded.left, core.bottom - padded.top, core.right - padded.left)
+        _window(sr, core, scale)[...] = _window(answer, inner, scale)
+    assert sr is not None
+    return sr, others
+
+
+def _window(array: np.ndarray, box: Box, scale: int = 1) -> np.ndarray:
+    """The pixels of `box`, in low-resolution pixels, of B C H W or, in bytes, B H W C; a view."""
+    window = slice(box.top * scale, box.bottom * scale), slice(box.left * scale, box.right * scale)
+    return array[:, *window] if array.dtype == np.uint8 else array[:, :, *window]
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> OpenVINO:
-    """Compile an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32.
+    """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32.
 
     `threads=None` is OpenVINO's choice, within a container's quota. Raises `ModelError` if the file is damaged.
     """
+    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "auto":
-        precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        precision = "bf16" if "BF16" in capabilities else "f32"
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if limit := threads or thread_limit():
         options["INFERENCE_NUM_THREADS"] = limit
+
+    def compiled(model: Any, precision: str) -> Any:
+        with _damage(path):
+            return (
+                core()
+                .compile_model(model, "CPU", options | {"INFERENCE_PRECISION_HINT": precision})
+                .create_infer_request()
+            )
+
     with _damage(path):
-        compiled = core().compile_model(core().read_model(path), "CPU", options)
-    effective = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    return OpenVINO(compiled, card, effective)
+        model = core().read_model(path)
+        parts = taken_apart(model) if card.task == SUPER_RESOLUTION else Parts(None, model, None, 0)
+    return OpenVINO(parts, card, precision, compiled)
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -1,0 +1,169 @@
+"""An upscaler's graph taken apart for speed and exactness; each part computes what it did within the whole.
+
+* The skip image (the input, enlarged by a fixed kernel) is added by a part of its own, in float32. In bfloat16, which has 8
+  bits, it would be off by up to one and a half levels of 256, and 16-bit pictures would come out in steps.
+* What runs at a higher resolution than the input, behind the first pixel shuffle, is a tail that can be run in small tiles:
+  its tensors are the widest by far and then stay in the cache, and it looks only a few pixels around.
+* Bytes in, bytes out: scaling, clipping, rounding and the order of the axes are left to the runtime's threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+# A fixed kernel for each channel, as a skip image has, is a GroupConvolution.
+_LEARNED = {"Convolution", "MatMul", "ConvolutionBackpropData"}
+# What a tail may consist of.
+_POINTWISE = {"Add", "Multiply", "PRelu", "Relu", "LeakyRelu", "Clamp", "Sigmoid", "Tanh", "FakeQuantize"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Models of OpenVINO. `trunk`: lr -> features, if there is a tail to be run in tiles. `tail`: features, or lr, ->
+    residual, or sr if there is no `finish`. `finish`: (residual, lr) -> sr. `halo`: how many low-resolution pixels the tail
+    looks around.
+    """
+
+    trunk: Any | None
+    tail: Any
+    finish: Any | None
+    halo: int
+
+
+def taken_apart(model: Any) -> Parts:
+    """The parts of an upscaler, B C H W -> B C sH sW; `model` itself is not changed."""
+    trunk, tail, finish, halo = None, model, None, 0
+    if _skip_sum(model):
+        tail, finish = _until(model, _skip_sum), _after(model, _skip_sum, with_lr=True)
+    if cut := _cut(tail):
+        trunk, tail, halo = _until(tail, _cut), _after(tail, _cut, with_lr=False), cut[1]
+    return Parts(trunk, tail, finish, halo)
+
+
+def for_bytes(parts: Parts) -> Parts:
+    """The parts with lr and sr as uint8 B H W C; the last one also gives the sum of sr, finite only if all of it is."""
+    trunk, tail, finish = parts.trunk, parts.tail, parts.finish
+    if trunk is not None:
+        trunk = _bytes_in(trunk, 0)
+    else:
+        tail = _bytes_in(tail, 0)
+    if finish is not None:
+        finish = _bytes_out(_bytes_in(finish, 1))
+    else:
+        tail = _bytes_out(tail)
+    return Parts(trunk, tail, finish, parts.halo)
+
+
+def _bytes_in(model: Any, index: int) -> Any:
+    import openvino
+    from openvino import opset13 as ops
+
+    model = model.clone()
+    parameters = model.get_parameters()
+    b, c, h, w = parameters[index].get_partial_shape()
+    new = ops.parameter(openvino.PartialShape([b, h, w, c]), np.uint8)
+    values = ops.divide(ops.convert(new, np.float32), np.float32(255))
+    _replace(parameters[index].output(0), ops.transpose(values, np.array([0, 3, 1, 2])).output(0))
+    parameters[index] = new
+    return openvino.Model(model.get_results(), parameters)
+
+
+def _bytes_out(model: Any) -> Any:
+    import openvino
+    from openvino import opset13 as ops
+
+    model = model.clone()
+    sr = model.get_results()[0].input_value(0)
+    levels = ops.floor(ops.add(ops.multiply(ops.clamp(sr, 0.0, 1.0), np.float32(255)), np.float32(0.5)))
+    picture = ops.transpose(ops.convert(levels, np.uint8), np.array([0, 2, 3, 1]))
+    total = ops.reduce_sum(sr, np.array([0, 1, 2, 3]))
+    return openvino.Model([picture.output(0), total.output(0)], model.get_parameters())
+
+
+def _until(model: Any, place: Callable[[Any], Any]) -> Any:
+    """What computes the value that `place` finds in a model."""
+    import openvino
+
+    model = model.clone()
+    return openvino.Model([place(model)[0]], model.get_parameters())
+
+
+def _after(model: Any, place: Callable[[Any], Any], with_lr: bool) -> Any:
+    """What computes the result from the value that `place` finds, and from lr if need be."""
+    import openvino
+
+    model = model.clone()
+    value = place(model)[0]
+    new = openvino.opset13.parameter(value.get_partial_shape(), value.get_element_type())
+    _replace(value, new.output(0))
+    return openvino.Model(model.get_results(), [new, *model.get_parameters()] if with_lr else [new])
+
+
+def _replace(value: Any, other: Any) -> None:
+    for target in value.get_target_inputs():
+        target.replace_source_output(other)
+
+
+def _skip_sum(model: Any) -> tuple[Any, Any] | None:
+    """(learned operand, fixed operand) of the last sum, if that is how the network ends."""
+    node = model.get_results()[0].input_value(0).get_node()
+    while node.get_type_name() == "DepthToSpace":
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Add":
+        return None
+    for learned, fixed in (node.input_values(), node.input_values()[::-1]):
+        kinds = _kinds_above(fixed)
+        if "Parameter" in kinds and not kinds & _LEARNED and _kinds_above(learned) & _LEARNED:
+            return learned, fixed
+    return None
+
+
+def _kinds_above(value: Any) -> set[str]:
+    """The types of all operations whose values `value` is computed from; shapes that are asked for are no values."""
+    seen: dict[str, Any] = {}
+    waiting = [value.get_node()]
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() not in seen:
+            seen[node.get_friendly_name()] = node
+            if node.get_type_name() != "ShapeOf":
+                waiting += [source.get_node() for source in node.input_values()]
+    return {node.get_type_name() for node in seen.values()}
+
+
+def _cut(model: Any) -> tuple[Any, int] | None:
+    """Where the tail begins, and its halo; None if nothing is convolved behind a pixel shuffle.
+
+    A tail is a chain of plain convolutions, activations and pixel shuffles that begins with the last convolution at the
+    resolution of the input.
+    """
+    chain, value = [], model.get_results()[0].input_value(0)
+    while True:
+        node = value.get_node()
+        kind = node.get_type_name()
+        if kind not in _POINTWISE | {"Convolution", "DepthToSpace"}:
+            break
+        data = [source for source in node.input_values() if "Parameter" in _kinds_above(source)]
+        if len(data) != 1:
+            break
+        chain.append(node)
+        value = data[0]
+    chain.reverse()  # from the input on
+    shuffles = [i for i, node in enumerate(chain) if node.get_type_name() == "DepthToSpace"]
+    if not shuffles or not any(node.get_type_name() == "Convolution" for node in chain[shuffles[0] :]):
+        return None
+    first = max(i for i in range(shuffles[0]) if chain[i].get_type_name() == "Convolution")
+    reach, resolution = Fraction(0), 1
+    for node in chain[first:]:
+        if node.get_type_name() == "Convolution":
+            shape = node.input_value(1).get_shape()
+            reach += Fraction(max(shape[2:]) // 2, resolution)
+        elif node.get_type_name() == "DepthToSpace":
+            resolution *= node.get_attributes()["block_size"]
+    return chain[first].input_value(0), ceil(reach)
