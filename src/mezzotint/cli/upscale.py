@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ def upscale(
     tile: str = typer.Option("auto", help="Side of the tiles in input pixels; 0: never tile. The result is the same."),
     ensemble: bool = typer.Option(False, "--ensemble", help="The mean of eight passes: a little better, 8x the time."),
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
-    precision: str = typer.Option("auto", help="auto, f32 or bf16."),
+    precision: str = typer.Option("auto", help="auto, f32, bf16 or int8."),
     format_name: str = typer.Option(
         "keep", "--format", help="keep (a GIF becomes PNG), png, jpeg, webp, avif, tiff..."
     ),
@@ -46,6 +46,9 @@ def upscale(
     strip: bool = typer.Option(False, "--strip", help="Leave out EXIF, XMP and the note of how the picture was made."),
     max_pixels: int = typer.Option(100_000_000, help="Largest input, in pixels.", min=1),
     threads: int | None = typer.Option(None, help="CPU threads; all by default.", min=1),
+    memory: str | None = typer.Option(
+        None, metavar="SIZE", help="Bound on the memory for a result, such as 900M or 2G; what is free by default."
+    ),
     report: Path | None = typer.Option(None, help="Write what was done to this JSON file."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object per picture, and a summary."),
 ) -> None:
@@ -59,7 +62,7 @@ def upscale(
         raise UsageError("--overwrite and --skip-existing contradict each other")
     if frames not in (None, "first"):
         raise UsageError(f"--frames takes 'first', not '{frames}'")
-    tile_side = _tile_side(tile)
+    tiling = {"tile": _tile_side(tile), "memory": _bytes(memory)}
     if model is None:
         from mezzotint.pipelines.upscale import best_model
 
@@ -97,7 +100,7 @@ def upscale(
         writing = {"quality": quality, "overwrite": overwrite}
         try:
             for job in _with_progress(jobs, as_json):
-                record.run(job, partial(_one, job, loading, scale, tile_side, strip, reading, writing, interrupts))
+                record.run(job, partial(_one, job, loading, scale, tiling, strip, reading, writing, interrupts))
         finally:
             record.finish(report)
     record.end()
@@ -117,7 +120,7 @@ def _one(
     job: Job,
     loading: Future,
     scale: float,
-    tile: int | None,
+    tiling: dict[str, int | None],
     strip: bool,
     reading: dict[str, Any],
     writing: dict[str, Any],
@@ -126,6 +129,7 @@ def _one(
     """Read, upscale, write one picture; returns what there is to report."""
     from mezzotint.image.formats import check_size
     from mezzotint.image.io import read, write
+    from mezzotint.image.rows import Rows
 
     picture = read(job.source, **reading)
     check_size(job.format, round(picture.width * scale), round(picture.height * scale))
@@ -133,10 +137,11 @@ def _one(
         upscaler: Upscaler = loading.result()
     except MezzotintError as error:
         raise _Fatal(error) from error
-    result = upscaler.picture(picture, scale, tile=tile)
+    result = upscaler.picture(picture, scale, in_rows=job.format == "PNG", **tiling)
     bare = result.metadata.stripped()
     result = result.replace(metadata=bare) if strip else upscaler.stamped(result, scale)
-    with interrupts.shield():
+    # Rows are computed while they are written, which may take minutes.
+    with nullcontext() if isinstance(result.pixels, Rows) else interrupts.shield():
         notes = write(result, job.target, job.format, **writing)
     return {
         "status": "ok",
@@ -243,6 +248,17 @@ def _tile_side(text: str) -> int | None:
     if not text.isdecimal():
         raise UsageError(f"--tile takes 'auto' or a number of pixels, not '{text}'")
     return int(text)
+
+
+def _bytes(text: str | None) -> int | None:
+    """--memory: a number of bytes, or of thousands, millions or thousand millions with K, M or G."""
+    if text is None:
+        return None
+    units = {"K": 10**3, "M": 10**6, "G": 10**9}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    if not number.isdecimal() or int(number) == 0:
+        raise UsageError(f"--memory takes a size such as 900M or 2G, not '{text}'")
+    return int(number) * unit
 
 
 def _warn(note: str) -> None:

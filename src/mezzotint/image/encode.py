@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mezzotint.errors import OutputError, UsageError
-from mezzotint.image import png16
+from mezzotint.image import png16, png_rows
 from mezzotint.image.formats import FORMATS, check_size
 from mezzotint.image.picture import Picture, to_eight_bits, to_pillow
+from mezzotint.image.rows import Rows
 
 # Lossy defaults are set where a difference is hard to see even enlarged: artifacts would be taken for the model's.
 _QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
@@ -31,9 +32,14 @@ def encode(picture: Picture, stream: BinaryIO, format_name: str, quality: int | 
         raise UsageError(f"quality goes from 1 to 100, not {quality}")
     check_size(format_name, picture.width, picture.height)
     picture, notes = fitted(picture, format_name)
-    if format_name == "PNG" and picture.pixels.dtype == np.uint16:
+    if format_name == "PNG" and picture.pixels.dtype == np.uint16 and not isinstance(picture.pixels, Rows):
         png16.write(stream, picture.pixels, picture.alpha, _png_chunks(picture))
         return notes
+    if isinstance(picture.pixels, Rows):
+        if format_name == "PNG":
+            png_rows.write(stream, picture.pixels, _png_chunks(picture))
+            return notes
+        picture = picture.replace(pixels=picture.pixels.whole())
     image = to_pillow(picture)
     importlib.import_module(f"PIL.{FORMATS[format_name].plugin.partition('.')[0]}")
     # Through memory: given a real file, Pillow takes a write cut short by a full disk for a success.

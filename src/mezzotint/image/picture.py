@@ -21,7 +21,8 @@ __all__ = ["Picture", "from_pillow", "to_pillow"]
 class Picture:
     """Pixels the right way up, and where they came from."""
 
-    pixels: np.ndarray  # H W C, uint8 or uint16 over the full range; C is 1 (grey) or 3 (RGB)
+    # H W C, uint8 or uint16 over the full range; C is 1 (grey) or 3 (RGB). Of a picture too large to be held, `Rows`.
+    pixels: np.ndarray
     alpha: np.ndarray | None = None  # H W, same type; colours are not premultiplied
     format: str = "PNG"
     lossless: bool = True  # whether the file it came from held its pixels exactly

@@ -14,7 +14,7 @@ import numpy as np
 
 from mezzotint.errors import ModelError, UsageError
 
-__all__ = ["Box", "run_tiled", "tiles"]
+__all__ = ["Box", "bands", "run_tiled", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,29 @@ def run_tiled(
 ) -> np.ndarray:
     """`function(image)`, 1 C H W -> 1 C' sH sW, computed tile by tile; the whole at once if `tile` is None.
 
-    The result has the type that `function` returns, and is never held twice. Raises `ModelError` if `function` returns
-    another shape than `scale` promises.
+    The result has the type that `function` returns and its order in memory. Raises as `bands`.
+    """
+    height, result, top = image.shape[2] * scale, None, 0
+    for band in bands(function, image, scale, halo, tile):
+        if band.shape[2] == height:
+            return band
+        if result is None:
+            result = np.empty_like(band, shape=(*band.shape[:2], height, band.shape[3]))
+        result[:, :, top : top + band.shape[2]] = band
+        top += band.shape[2]
+    assert result is not None
+    return result
+
+
+def bands(
+    function: Callable[[np.ndarray], np.ndarray], image: np.ndarray, scale: int, halo: int, tile: int | None = None
+) -> Iterator[np.ndarray]:
+    """`run_tiled`'s result as bands of rows from top to bottom, so that it is never held whole.
+
+    Raises `ModelError` if `function` returns another shape than `scale` promises.
     """
     height, width = image.shape[2:]
-    result: np.ndarray | None = None
+    band: np.ndarray | None = None
     for core, padded in tiles(height, width, max(height, width) if tile is None else tile, halo):
         part = function(image[:, :, padded.top : padded.bottom, padded.left : padded.right])
         expected = (padded.bottom - padded.top) * scale, (padded.right - padded.left) * scale
@@ -74,13 +92,15 @@ def run_tiled(
             raise ModelError(
                 f"the model returned the shape {part.shape} where 1 x C x {expected[0]} x {expected[1]} was due"
             )
-        if part.shape[2:] == (height * scale, width * scale):
-            return part
-        if result is None:
-            result = np.empty((1, part.shape[1], height * scale, width * scale), part.dtype)
         top, left = (core.top - padded.top) * scale, (core.left - padded.left) * scale
         bottom, right = (core.bottom - padded.top) * scale, (core.right - padded.left) * scale
-        rows, columns = slice(core.top * scale, core.bottom * scale), slice(core.left * scale, core.right * scale)
-        result[:, :, rows, columns] = part[:, :, top:bottom, left:right]
-    assert result is not None
-    return result
+        part = part[:, :, top:bottom, left:right]
+        if part.shape[3] == width * scale:
+            yield part
+            continue
+        if core.left == 0:
+            band = np.empty_like(part, shape=(*part.shape[:3], width * scale))
+        assert band is not None
+        band[..., core.left * scale : core.right * scale] = part
+        if core.right == width:
+            yield band

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,15 +17,18 @@ from mezzotint.image.alpha import bounded_by_neighbours, fill_hidden
 from mezzotint.image.io import Picture, from_pillow, read, to_pillow
 from mezzotint.image.metadata import ENHANCED
 from mezzotint.image.resize import imresize
-from mezzotint.image.tiling import run_tiled
+from mezzotint.image.rows import Rows
+from mezzotint.image.tiling import bands, run_tiled
 from mezzotint.runtimes import Model
 
 __all__ = ["Upscaler", "best_model", "upscale"]
 
 LARGEST_SCALE = 16
-# A network of 64 channels needs about 10 kB for every input pixel it works on at once. Larger tiles than 384 are no
-# faster, smaller ones compute much of their surroundings in vain.
-_WORKING_BYTES, _LARGEST_TILE, _SMALLEST_TILE = 10_000, 384, 64
+# The side of the largest tile worth it, surroundings included, and the bytes that each of its pixels takes while it is worked
+# on, where a runtime does not say: a network of 64 channels, all at once.
+_WORKING, _SMALLEST_TILE = (384, 10_000), 64
+# Output pixels from which on a picture may come in rows; smaller ones do not need it.
+_ROWS_FROM = 1 << 24
 
 
 class Upscaler:
@@ -66,17 +69,35 @@ class Upscaler:
             )
         return to_pillow(result)
 
-    def picture(self, picture: Picture, scale: float | None = None, *, tile: int | None = None) -> Picture:
+    def picture(
+        self,
+        picture: Picture,
+        scale: float | None = None,
+        *,
+        tile: int | None = None,
+        memory: int | None = None,
+        in_rows: bool = False,
+    ) -> Picture:
         """Upscale a `Picture`: depth, colour, transparency and metadata kept; `notes` say what a user should know.
 
-        `tile` is the side of the tiles in input pixels; 0 never tiles; None tiles where the image is large. The result
-        does not depend on it. A grey picture goes through an RGB network as three equal channels and comes back grey.
+        `tile` is the side of the tiles in input pixels; 0 never tiles; None tiles where the image is large. `memory` bounds
+        the bytes used beside the input, by default what is free. The result depends on neither. With `in_rows` a large
+        opaque picture may come as `Rows`, computed while it is written. A grey picture goes through an RGB network as three
+        equal channels and comes back grey.
         Raises `UsageError` (scale, tile), `LimitError` (memory), `ModelError`, `QualityError` (non-finite result).
         """
         wanted, notes = self._wanted(scale)
         size = _target(picture.height, wanted), _target(picture.width, wanted)
-        self._check_memory(picture, size)
+        memory = memory or (hardware.memory() or (0, 0))[1]
         pixels, alpha = picture.pixels, picture.alpha
+        if in_rows and alpha is None and self._is_native(pixels, size) and size[0] * size[1] >= _ROWS_FROM:
+            side = self._tile(pixels, memory, in_rows=True) if tile is None else tile
+            if side:
+                rows = Rows((*size, pixels.shape[2]), pixels.dtype, lambda: self._rows(pixels, side))
+                metadata = picture.metadata.resized(size[1], size[0])
+                return picture.replace(pixels=rows, metadata=metadata, notes=picture.notes + notes)
+        self._check_memory(picture, size, memory)
+        tile = self._tile(pixels, memory) if tile is None else tile
         if alpha is not None:
             pixels = fill_hidden(pixels, alpha)
             # The model for opacity as for colour, so that their edges lie at the same place and are equally sharp.
@@ -100,6 +121,8 @@ class Upscaler:
         if image.ndim == 4 and np.issubdtype(image.dtype, np.floating):
             if scale not in (None, self._model_scale):
                 raise UsageError(f"a bare 1 C H W array goes through the network alone: scale {self._model_scale}")
+            if tile is None:
+                tile = self._tile(image[0].transpose(1, 2, 0), (hardware.memory() or (0, 0))[1])
             return self._tiled(image.astype(np.float32), self._finite, tile)
         planes = image[..., None] if image.ndim == 2 else image
         if planes.ndim != 3 or not 1 <= planes.shape[2] <= 4 or 0 in planes.shape:
@@ -122,20 +145,33 @@ class Upscaler:
             )
         return wanted, ()
 
-    def _planes(self, pixels: np.ndarray, size: tuple[int, int], tile: int | None) -> np.ndarray:
+    def _is_native(self, pixels: np.ndarray, size: tuple[int, int]) -> bool:
+        return size == (pixels.shape[0] * self._model_scale, pixels.shape[1] * self._model_scale)
+
+    def _planes(self, pixels: np.ndarray, size: tuple[int, int], tile: int) -> np.ndarray:
         """H W C -> h w C in the same type: through the model, then, where its scale is not the one wanted, to `size`."""
-        kept = pixels.dtype
-        native = size == (pixels.shape[0] * self._model_scale, pixels.shape[1] * self._model_scale)
+        kept, native = pixels.dtype, self._is_native(pixels, size)
         # Values are rounded once, at the end; so they stay floating where there is still something to do.
-        between = kept if native else np.dtype(np.float32)
-        image = pixels.transpose(2, 0, 1)[None]
-        result = self._tiled(image, lambda part: _to_type(self._colours(_to_unit(part)), between), tile)[0]
+        function = self._function(pixels, kept if native else np.dtype(np.float32))
+        result = self._tiled(pixels.transpose(2, 0, 1)[None], function, tile)[0]
         if not native:
             # One plane at a time, because interpolation works in float64.
             result = np.stack([_to_type(imresize(plane, size=size), kept) for plane in result])
         return np.ascontiguousarray(result.transpose(1, 2, 0))
 
-    def _alpha(self, alpha: np.ndarray, size: tuple[int, int], tile: int | None) -> np.ndarray:
+    def _rows(self, pixels: np.ndarray, tile: int) -> Iterator[np.ndarray]:
+        """H W C -> bands h sW C in the same type, from top to bottom."""
+        image, function = pixels.transpose(2, 0, 1)[None], self._function(pixels, pixels.dtype)
+        for band in bands(function, image, self._model_scale, self._halo(tile), tile):
+            yield np.ascontiguousarray(band[0].transpose(1, 2, 0))
+
+    def _function(self, pixels: np.ndarray, result: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+        """What is done to each tile, 1 C H W of the type of `pixels` -> 1 C sH sW of type `result`."""
+        if pixels.dtype == result == np.uint8 and pixels.shape[2] == self.card.in_channels and hasattr(self.model, "bytes"):
+            return self._bytes
+        return lambda part: _to_type(self._colours(_to_unit(part)), result)
+
+    def _alpha(self, alpha: np.ndarray, size: tuple[int, int], tile: int) -> np.ndarray:
         if alpha.min() == alpha.max():
             return np.full(size, alpha.flat[0], alpha.dtype)
         s = self._model_scale
@@ -143,17 +179,33 @@ class Upscaler:
         large = bounded_by_neighbours(large, alpha, s)
         return large if large.shape == size else cast(np.ndarray, imresize(large, size=size))
 
-    def _tiled(self, image: np.ndarray, function: Callable[[np.ndarray], np.ndarray], tile: int | None) -> np.ndarray:
-        halo = self.card.halo
-        if tile is None:
-            side = _affordable_side()
-            large = image.shape[2] * image.shape[3] > side * side
-            tile = max(_SMALLEST_TILE, side - 2 * halo) if large and halo is not None else 0
-        if tile and halo is None:
+    def _tiled(self, image: np.ndarray, function: Callable[[np.ndarray], np.ndarray], tile: int) -> np.ndarray:
+        return run_tiled(function, image, self._model_scale, self._halo(tile), tile or None)
+
+    def _halo(self, tile: int) -> int:
+        if tile and self.card.halo is None:
             raise UsageError(
                 f"{self.card.name} does not say how far around it looks, so tiles would show; use --tile 0"
             )
-        return run_tiled(function, image, self._model_scale, halo or 0, tile or None)
+        return self.card.halo or 0
+
+    def _tile(self, pixels: np.ndarray, memory: int, *, in_rows: bool = False) -> int:
+        """The side of the tiles for H W C pixels, 0 for none: the largest worth it that fits into `memory`, 0: any.
+
+        A third is for the work on a tile and, where the result comes in rows, a third for two bands of it.
+        """
+        if self.card.halo is None:
+            return 0
+        height, width, channels = pixels.shape
+        side, bytes_each = getattr(self.model, "working", _WORKING)
+        if memory:
+            side = min(side, math.isqrt(memory // 3 // bytes_each))
+        if height * width <= side * side:
+            return 0
+        tile = side - 2 * self.card.halo
+        if memory and in_rows:
+            tile = min(tile, memory // 6 // (self._model_scale**2 * width * channels * pixels.itemsize))
+        return max(_SMALLEST_TILE, tile)
 
     def _colours(self, image: np.ndarray) -> np.ndarray:
         """Picture channels to network channels and back: 1 C H W -> 1 C sH sW."""
@@ -165,6 +217,13 @@ class Upscaler:
         if channels == 1 and self.card.in_channels == 3:
             return self._finite(np.repeat(image, 3, axis=1)).mean(axis=1, keepdims=True)
         raise ModelError(f"{self.card.name} takes {self.card.in_channels} channels; pictures have 1 or 3")
+
+    def _bytes(self, part: np.ndarray) -> np.ndarray:
+        """1 C H W -> 1 C sH sW, uint8, by the runtime's own conversion."""
+        result = self.model.bytes(np.ascontiguousarray(part.transpose(0, 2, 3, 1)))  # type: ignore[attr-defined]
+        if result is None:
+            return _to_type(self._finite(_to_unit(part)), np.dtype(np.uint8))
+        return result.transpose(0, 3, 1, 2)
 
     def _finite(self, image: np.ndarray) -> np.ndarray:
         """The network; once more in float32 if anything in the result is not a number."""
@@ -179,19 +238,19 @@ class Upscaler:
             )
         return result
 
-    def _check_memory(self, picture: Picture, size: tuple[int, int]) -> None:
+    def _check_memory(self, picture: Picture, size: tuple[int, int], memory: int) -> None:
         """Refuse, before the work, what would not fit. Raises `LimitError`."""
-        memory = hardware.memory()
         planes = picture.pixels.shape[2] + (picture.alpha is not None)
         grown = picture.height * picture.width * self._model_scale**2
         # The result and its copies in Pillow and the encoder; before a resize, floating values of the model's size.
         needed = size[0] * size[1] * planes * picture.pixels.itemsize * 3
-        if size != (picture.height * self._model_scale, picture.width * self._model_scale):
+        if not self._is_native(picture.pixels, size):
             needed += grown * planes * 4 + max(grown, size[0] * size[1]) * 8
-        if memory and needed > memory[1]:
+        if memory and needed > memory:
             raise LimitError(
                 f"the result of {size[1]:,} x {size[0]:,} pixels needs about {needed / 2**30:.1f} GiB of memory and "
-                f"{memory[1] / 2**30:.1f} GiB are free; use a smaller scale or cut the picture up"
+                f"{memory / 2**30:.1f} GiB may be used; take a smaller scale, cut the picture up, or, if it has no "
+                "transparency, write PNG at the model's own scale, which needs little"
             )
 
 
@@ -238,14 +297,6 @@ def best_model(scale: float) -> tuple[str, str]:
     best = min(cards, key=preference)
     note = "" if best.network != "bicubic" else f"no trained model is installed for scale {scale:g}: using {best.name}"
     return best.name, note
-
-
-def _affordable_side() -> int:
-    """The side of a square of input pixels that a network can work on in a quarter of the free memory."""
-    memory = hardware.memory()
-    if memory is None:
-        return _LARGEST_TILE
-    return min(_LARGEST_TILE, max(_SMALLEST_TILE, math.isqrt(memory[1] // 4 // _WORKING_BYTES)))
 
 
 def _target(side: int, scale: float) -> int:
