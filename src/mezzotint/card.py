@@ -36,6 +36,7 @@ class Card:
     network: str  # reference below mezzotint.models, such as "compact.Compact"
     arguments: dict[str, Any] = field(default_factory=dict)  # its constructor's keyword arguments
     description: str = ""
+    precision: str = ""  # "int8" if its inner convolutions are stored and computed so
     in_channels: int = 3  # super-resolution
     out_channels: int = 3
     scale: int | None = None  # super-resolution: output side / input side

@@ -11,7 +11,9 @@ from mezzotint.errors import InputError, UsageError
 
 SHIPPED = Path(__file__).parent / "weights"
 # File suffixes by what a runtime reads; the first that exists is taken.
-DEPLOYED, TRAINED = ".onnx", ".safetensors"
+DEPLOYED, TRAINED, QUANTIZED = ".onnx", ".safetensors", ".int8.onnx"
+
+_NO_INT8 = "has no int8 file; `mezzotint export {} {} --int8 --calibrate FOLDER` makes one"
 
 
 @cache
@@ -35,13 +37,14 @@ def bicubic_cards() -> dict[str, Card]:
 
 def names() -> list[str]:
     """Names of all models that work without a download, sorted."""
-    return sorted({*bicubic_cards(), *(path.stem for path in SHIPPED.glob(f"*{DEPLOYED}"))})
+    return sorted({*bicubic_cards(), *(path.stem for path in SHIPPED.glob(f"*{TRAINED}"))})
 
 
 def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
     """The file behind a shipped name, a run folder, a `.onnx` or a `.safetensors`; None for a built-in bicubic.
 
-    `suffix` says which of the two twin files is wanted; when a path names the other one, its twin beside it is taken.
+    `suffix` says which of the twin files is wanted; when a path names another one, its twin beside it is taken. A path to an
+    int8 file is a deployed one too.
     Raises `UsageError` (unknown name) or `InputError` (missing file).
     """
     text = str(name_or_path)
@@ -51,13 +54,20 @@ def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
     if path.is_dir():
         path = path / f"weights{suffix}"
         if not path.is_file():
+            if suffix == QUANTIZED:
+                raise InputError(f"{path.parent} {_NO_INT8.format(path.parent, path)}")
             raise InputError(f"{path.parent} is not a finished run: it has no {path.name}")
         return path
     if path.suffix in (DEPLOYED, TRAINED):
-        twin = path.with_suffix(suffix)
+        quantized = path.name.endswith(QUANTIZED)
+        if quantized and suffix == DEPLOYED and path.is_file():
+            return path
+        twin = (path.with_suffix("") if quantized else path).with_suffix(suffix)
         if twin.is_file():
             return twin
         if path.is_file():
+            if suffix == QUANTIZED:
+                raise InputError(f"{path} {_NO_INT8.format(path, twin)}")
             remedy = "; `mezzotint export` makes it" if suffix == DEPLOYED else ", which PyTorch needs"
             raise InputError(f"{path} has no {twin.name} beside it{remedy}")
         raise InputError(f"no such model file: {path}")
@@ -66,6 +76,8 @@ def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
     shipped = SHIPPED / f"{text}{suffix}"
     if "/" not in text and shipped.is_file():
         return shipped
+    if suffix == QUANTIZED and text in names():
+        raise InputError(f"{text} {_NO_INT8.format(text, text + DEPLOYED)}")
     close = difflib.get_close_matches(text, names(), 1)
     hint = f"did you mean {close[0]}?" if close else f"known models: {', '.join(names())}"
     raise UsageError(f"no model named '{text}', and no such file or run folder; {hint}")

@@ -19,7 +19,8 @@ from torch import nn
 
 from mezzotint import catalog, files
 from mezzotint.card import GENERATION, KEY, Card
-from mezzotint.errors import ModelError, OutputError, UsageError, missing_extra
+from mezzotint.errors import ModelError, UsageError, missing_extra
+from mezzotint.export.output import check_output
 from mezzotint.export.rewrites import rewritten
 from mezzotint.models import weights
 
@@ -37,7 +38,7 @@ def export(source: str | Path, output: str | Path, *, overwrite: bool = False) -
     path = catalog.find(source, catalog.TRAINED)
     if path is None:
         raise UsageError(f"'{source}' is built in and has no weights to export")
-    _check_output(Path(output), overwrite)
+    check_output(Path(output), overwrite)
     return export_network(*weights.load(path), output, overwrite=overwrite)
 
 
@@ -49,7 +50,7 @@ def export_network(network: nn.Module, card: Card, output: str | Path, *, overwr
     `export`.
     """
     output = Path(output)
-    _check_output(output, overwrite)
+    check_output(output, overwrite)
     reference = copy.deepcopy(network).cpu().float().eval()
     deployed = weights.deployed(reference)
     card = weights.counted(deployed, card)
@@ -57,16 +58,6 @@ def export_network(network: nn.Module, card: Card, output: str | Path, *, overwr
     _verify(data, reference, card, output)
     files.write_bytes(output, data, overwrite=overwrite)
     return output
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    """Refuse before any work what could not be written after it."""
-    if output.suffix != catalog.DEPLOYED:
-        raise UsageError(f"{output} must end in {catalog.DEPLOYED}")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists; use --overwrite to replace it")
-    if not output.parent.is_dir():
-        raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
 
 
 def _onnx(network: nn.Module, card: Card) -> bytes:

@@ -12,21 +12,21 @@ import numpy as np
 
 from mezzotint import __version__, catalog, hardware
 from mezzotint.card import SUPER_RESOLUTION
-from mezzotint.errors import LimitError, ModelError, QualityError, UsageError
+from mezzotint.errors import ModelError, QualityError, UsageError
 from mezzotint.image.alpha import bounded_by_neighbours, fill_hidden
 from mezzotint.image.io import Picture, from_pillow, read, to_pillow
 from mezzotint.image.metadata import ENHANCED
 from mezzotint.image.resize import imresize
 from mezzotint.image.rows import Rows
 from mezzotint.image.tiling import bands, run_tiled
+from mezzotint.pipelines.memory import check_fits, tile_side
 from mezzotint.runtimes import Model
 
 __all__ = ["Upscaler", "best_model", "upscale"]
 
 LARGEST_SCALE = 16
-# The side of the largest tile worth it, surroundings included, and the bytes that each of its pixels takes while it is worked
-# on, where a runtime does not say: a network of 64 channels, all at once.
-_WORKING, _SMALLEST_TILE = (384, 10_000), 64
+# Where a runtime does not say: side of the largest tile worth it, surroundings included, and bytes for each of its pixels.
+_WORKING = 384, 10_000
 # Output pixels from which on a picture may come in rows; smaller ones do not need it.
 _ROWS_FROM = 1 << 24
 
@@ -96,7 +96,7 @@ class Upscaler:
                 rows = Rows((*size, pixels.shape[2]), pixels.dtype, lambda: self._rows(pixels, side))
                 metadata = picture.metadata.resized(size[1], size[0])
                 return picture.replace(pixels=rows, metadata=metadata, notes=picture.notes + notes)
-        self._check_memory(picture, size, memory)
+        check_fits(pixels, pixels.shape[2] + (alpha is not None), self._model_scale, size, memory)
         tile = self._tile(pixels, memory) if tile is None else tile
         if alpha is not None:
             pixels = fill_hidden(pixels, alpha)
@@ -167,7 +167,11 @@ class Upscaler:
 
     def _function(self, pixels: np.ndarray, result: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         """What is done to each tile, 1 C H W of the type of `pixels` -> 1 C sH sW of type `result`."""
-        if pixels.dtype == result == np.uint8 and pixels.shape[2] == self.card.in_channels and hasattr(self.model, "bytes"):
+        if (
+            pixels.dtype == result == np.uint8
+            and pixels.shape[2] == self.card.in_channels
+            and hasattr(self.model, "bytes")
+        ):
             return self._bytes
         return lambda part: _to_type(self._colours(_to_unit(part)), result)
 
@@ -190,22 +194,10 @@ class Upscaler:
         return self.card.halo or 0
 
     def _tile(self, pixels: np.ndarray, memory: int, *, in_rows: bool = False) -> int:
-        """The side of the tiles for H W C pixels, 0 for none: the largest worth it that fits into `memory`, 0: any.
-
-        A third is for the work on a tile and, where the result comes in rows, a third for two bands of it.
-        """
         if self.card.halo is None:
             return 0
-        height, width, channels = pixels.shape
-        side, bytes_each = getattr(self.model, "working", _WORKING)
-        if memory:
-            side = min(side, math.isqrt(memory // 3 // bytes_each))
-        if height * width <= side * side:
-            return 0
-        tile = side - 2 * self.card.halo
-        if memory and in_rows:
-            tile = min(tile, memory // 6 // (self._model_scale**2 * width * channels * pixels.itemsize))
-        return max(_SMALLEST_TILE, tile)
+        working = getattr(self.model, "working", _WORKING)
+        return tile_side(pixels, self._model_scale, self.card.halo, working, memory, in_rows=in_rows)
 
     def _colours(self, image: np.ndarray) -> np.ndarray:
         """Picture channels to network channels and back: 1 C H W -> 1 C sH sW."""
@@ -237,21 +229,6 @@ class Upscaler:
                 f"{self.card.name} gave pixels that are not numbers, in float32 too; nothing was written"
             )
         return result
-
-    def _check_memory(self, picture: Picture, size: tuple[int, int], memory: int) -> None:
-        """Refuse, before the work, what would not fit. Raises `LimitError`."""
-        planes = picture.pixels.shape[2] + (picture.alpha is not None)
-        grown = picture.height * picture.width * self._model_scale**2
-        # The result and its copies in Pillow and the encoder; before a resize, floating values of the model's size.
-        needed = size[0] * size[1] * planes * picture.pixels.itemsize * 3
-        if not self._is_native(picture.pixels, size):
-            needed += grown * planes * 4 + max(grown, size[0] * size[1]) * 8
-        if memory and needed > memory:
-            raise LimitError(
-                f"the result of {size[1]:,} x {size[0]:,} pixels needs about {needed / 2**30:.1f} GiB of memory and "
-                f"{memory / 2**30:.1f} GiB may be used; take a smaller scale, cut the picture up, or, if it has no "
-                "transparency, write PNG at the model's own scale, which needs little"
-            )
 
 
 def upscale(

@@ -17,7 +17,7 @@ from mezzotint.card import SUPER_RESOLUTION, Card, read_card
 from mezzotint.errors import UsageError
 
 RUNTIMES = ("openvino", "onnx", "pytorch")
-PRECISIONS = ("auto", "f32", "bf16")
+PRECISIONS = ("auto", "f32", "bf16", "int8")
 
 
 class Model(Protocol):
@@ -26,7 +26,7 @@ class Model(Protocol):
     """
 
     card: Card
-    precision: str  # what it computes in: "f32" or "bf16"
+    precision: str  # what it computes in: "f32", "bf16" or "int8"
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray: ...
 
@@ -40,8 +40,8 @@ def load(
     ensemble: bool = False,
 ) -> Model:
     """Load a model by name, run folder or file. `runtime="auto"` is OpenVINO; `precision="auto"` is the fastest one that
-    is safe on this machine, f32 exact float32; `threads=None` all that the process may use; `ensemble` asks a
-    super-resolution model eight times, turned and mirrored, and takes the mean.
+    is safe on this machine, f32 exact float32, int8 takes the model's int8 file; `threads=None` all that the process may
+    use; `ensemble` asks a super-resolution model eight times, turned and mirrored, and takes the mean.
 
     Raises `UsageError` (unknown name, runtime, precision or a missing extra), `InputError`, `ModelError`.
     """
@@ -57,7 +57,10 @@ def load(
         return Ensemble(load(name_or_path, runtime, precision, threads))
     if runtime == "auto":
         runtime = "openvino"
-    path = catalog.find(name_or_path, catalog.TRAINED if runtime == "pytorch" else catalog.DEPLOYED)
+    if runtime == "pytorch" and precision == "int8":
+        raise UsageError("the pytorch runtime has no int8; choose --runtime openvino")
+    deployed = catalog.QUANTIZED if precision == "int8" else catalog.DEPLOYED
+    path = catalog.find(name_or_path, catalog.TRAINED if runtime == "pytorch" else deployed)
     if path is None:
         from mezzotint.runtimes import bicubic
 

@@ -16,7 +16,7 @@ class OnnxRuntime:
     """`Model` on an inference session; safe to call from several threads."""
 
     def __init__(self, session: Any, card: Card) -> None:
-        self.card, self.precision = card, "f32"
+        self.card, self.precision = card, card.precision or "f32"
         self._session = session
         self._names = [entry.name for entry in session.get_inputs()]
 

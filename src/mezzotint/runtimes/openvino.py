@@ -29,7 +29,8 @@ class OpenVINO:
     """`Model` on compiled parts; calls from several threads take turns, each uses all of the CPU anyway."""
 
     def __init__(self, parts: Parts, card: Card, precision: str, compiled: Callable[[Any, str], Any]) -> None:
-        self.card, self.precision = card, precision
+        # Of an int8 model, the rest computes in `precision`.
+        self.card, self.precision, self._rest = card, card.precision or precision, precision
         self._parts, self._compiled, self._turn = parts, compiled, threading.Lock()
 
     @property
@@ -39,7 +40,7 @@ class OpenVINO:
         With a trunk of its own, tiles may be large: what grows with them are a few tensors of low resolution.
         """
         side, bytes_each = _TRUNK_TILE if self._parts.trunk is not None else _TILE
-        return side, bytes_each * (1 if self.precision == "bf16" else 2)
+        return side, bytes_each * (1 if self._rest == "bf16" else 2)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Run once; the inputs in the order of the file. A new size costs no compilation."""
@@ -66,7 +67,7 @@ class OpenVINO:
 
     def _requests(self, parts: Parts) -> Parts:
         """Something to run in place of each part. Compiled when first needed: most commands need one kind."""
-        trunk, tail = (part and self._compiled(part, self.precision) for part in (parts.trunk, parts.tail))
+        trunk, tail = (part and self._compiled(part, self._rest) for part in (parts.trunk, parts.tail))
         return Parts(trunk, tail, parts.finish and self._compiled(parts.finish, "f32"), parts.halo)
 
 
@@ -107,12 +108,13 @@ def _window(array: np.ndarray, box: Box, scale: int = 1) -> np.ndarray:
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> OpenVINO:
-    """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32.
+    """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32, and int8 the same for
+    what an int8 file has not in int8.
 
     `threads=None` is OpenVINO's choice, within a container's quota. Raises `ModelError` if the file is damaged.
     """
     capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision == "auto":
+    if precision in ("auto", "int8"):
         precision = "bf16" if "BF16" in capabilities else "f32"
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if limit := threads or thread_limit():

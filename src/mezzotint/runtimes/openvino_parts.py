@@ -20,7 +20,9 @@ import numpy as np
 # A fixed kernel for each channel, as a skip image has, is a GroupConvolution.
 _LEARNED = {"Convolution", "MatMul", "ConvolutionBackpropData"}
 # What a tail may consist of.
-_POINTWISE = {"Add", "Multiply", "PRelu", "Relu", "LeakyRelu", "Clamp", "Sigmoid", "Tanh", "FakeQuantize"}
+_POINTWISE = {"Add", "Multiply", "PRelu", "Relu", "LeakyRelu", "Clamp", "Sigmoid", "Tanh"}
+# Steps from a value to its 8-bit form and back; they belong to the convolution behind them.
+_ROUNDING = {"FakeQuantize", "Convert", "Subtract", "Multiply"}
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _cut(model: Any) -> tuple[Any, int] | None:
     while True:
         node = value.get_node()
         kind = node.get_type_name()
-        if kind not in _POINTWISE | {"Convolution", "DepthToSpace"}:
+        if kind not in _POINTWISE | _ROUNDING | {"Convolution", "DepthToSpace"}:
             break
         data = [source for source in node.input_values() if "Parameter" in _kinds_above(source)]
         if len(data) != 1:
@@ -159,6 +161,8 @@ def _cut(model: Any) -> tuple[Any, int] | None:
     if not shuffles or not any(node.get_type_name() == "Convolution" for node in chain[shuffles[0] :]):
         return None
     first = max(i for i in range(shuffles[0]) if chain[i].get_type_name() == "Convolution")
+    while first and chain[first - 1].get_type_name() in _ROUNDING:
+        first -= 1
     reach, resolution = Fraction(0), 1
     for node in chain[first:]:
         if node.get_type_name() == "Convolution":
