@@ -254,3 +254,31 @@ def test_the_model_is_chosen_from_what_ships(monkeypatch):
     assert best_model(4) == ("compact-x4", "") and best_model(2)[0] == "compact-x4" and best_model(8)[0] == "compact-x4"
     ship(*plain, card("compact-x4", 4), card("compact-x2", 2))
     assert best_model(2)[0] == "compact-x2" and best_model(3)[0] == "compact-x4" and best_model(1.5)[0] == "compact-x2"
+
+
+def test_large_pictures_may_come_in_rows(monkeypatch):
+    monkeypatch.setattr(module, "_ROWS_FROM", 1)
+    upscaler = Upscaler(runtimes.load("bicubic-x2"))
+    picture = Picture(RNG.integers(0, 65_536, (150, 190, 1), np.uint16))
+    whole = upscaler.picture(picture, tile=0).pixels
+    for options in ({"tile": 19}, {"memory": 60_000_000}):
+        result = upscaler.picture(picture, in_rows=True, **options)
+        assert (result.height, result.width) == (300, 380)
+        bands = list(result.pixels.bands())
+        assert len(bands) > 1
+        np.testing.assert_array_equal(np.concatenate(bands), whole)
+    # With transparency, at another scale, or untiled there is nothing to gain.
+    alpha = Picture(picture.pixels, picture.pixels[..., 0])
+    for result in (upscaler.picture(alpha, in_rows=True), upscaler.picture(picture, 3, in_rows=True)):
+        assert isinstance(result.pixels, np.ndarray)
+
+
+def test_a_bound_on_memory_makes_smaller_tiles_or_refuses():
+    model = Nearest(halo=2)
+    image = RNG.integers(0, 256, (200, 150, 3), np.uint8)
+    upscaler = Upscaler(model)
+    result = upscaler.picture(Picture(image), memory=250_000_000).pixels
+    np.testing.assert_array_equal(result, repeated(image))
+    assert len(model.shapes) > 1
+    with pytest.raises(LimitError, match="memory"):
+        upscaler.picture(Picture(image), memory=10_000)

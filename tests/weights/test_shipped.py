@@ -16,6 +16,7 @@ UPSCALERS = [name for name in catalog.names() if catalog.card(name).task == SUPE
 TRAINED_UPSCALERS = [name for name in UPSCALERS if name in TRAINED]
 # dB: how well an enlarged picture, made small again, must be what it was; and how much worse than bicubic's it may be.
 _SOUND, _WORSE = 36, 8
+INT8 = [path.name.removesuffix(".int8.onnx") for path in catalog.SHIPPED.glob("*.int8.onnx")]
 GENERATORS = [name for name in catalog.names() if catalog.card(name).task == GENERATION]
 
 
@@ -28,7 +29,9 @@ def picture(height: int, width: int) -> np.ndarray:
 
 def test_something_ships():
     assert {"compact-x4", "fashion-28"} <= set(TRAINED)
-    assert {path.stem for path in catalog.SHIPPED.glob("*.onnx")} == set(TRAINED)
+    assert {path.name.removesuffix(".int8.onnx").removesuffix(".onnx") for path in catalog.SHIPPED.glob("*.onnx")} == set(
+        TRAINED
+    )
     assert {path.suffix for path in catalog.SHIPPED.iterdir()} <= {".onnx", ".safetensors"}
 
 
@@ -57,6 +60,19 @@ def test_runtimes_agree(name):
         inputs += [np.array([0, 1, 1])] if card.labels else []
     first, *others = [model(*inputs) for model in models]
     assert all(np.abs(first - other).max() < 1e-4 for other in others)
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_int8_is_close_to_float32(name):
+    """By its card on test sets, and here on a picture; in tiles as in one."""
+    card = read_card(catalog.SHIPPED / f"{name}.int8.onnx")
+    assert card.precision == "int8" and card.name == name
+    assert card.weights_sha256 == read_card(catalog.SHIPPED / f"{name}.onnx").weights_sha256
+    assert all(card.metrics[data]["psnr_y_lost"] < 0.05 for data in ("Set5", "Set14"))
+    image = picture(60, 81)
+    exact, rounded = (load(name, precision=precision, threads=1) for precision in ("f32", "int8"))
+    assert np.abs(exact(image).astype(int) - rounded(image)).mean() < 2
+    assert np.array_equal(rounded(image, tile=17), rounded(image, tile=0))
 
 
 def extreme_pictures() -> list[np.ndarray]:

@@ -146,7 +146,8 @@ def _rewritten(
         if f"{source}.scale" not in constants:
             low, high = ranges[source]
             scale = np.float32(max(high - low, 1e-6) / 255)
-            constants |= {f"{source}.scale": scale, f"{source}.zero": np.uint8(round(-low / float(scale)))}
+            zero = np.asarray(round(-low / float(scale)), np.uint8)
+            constants |= {f"{source}.scale": np.asarray(scale), f"{source}.zero": zero}
             parameters = [f"{source}.scale", f"{source}.zero"]
             nodes.append(helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.int8"]))
             nodes.append(helper.make_node("DequantizeLinear", [f"{source}.int8", *parameters], [f"{source}.rounded"]))
@@ -166,7 +167,7 @@ def _rewritten(
     kept = [entry for name, entry in stored.items() if name in used]
     for field, entries in (
         (copy.graph.node, nodes),
-        (copy.graph.initializer, [*kept, *(numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items())]),
+        (copy.graph.initializer, [*kept, *(numpy_helper.from_array(v, k) for k, v in constants.items())]),
     ):
         del field[:]
         field.extend(entries)

@@ -1,0 +1,94 @@
+"""A graph taken apart computes what it did: the skip image exactly, the tail in tiles, bytes as they would be rounded."""
+
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+import torch
+
+from mezzotint.card import SUPER_RESOLUTION, Card, read_card
+from mezzotint.export.onnx import export_network
+from mezzotint.models.compact import Compact
+from mezzotint.models.srresnet import SRResNet
+from mezzotint.runtimes import openvino as runtime
+from mezzotint.runtimes.openvino_parts import taken_apart
+
+RNG = np.random.default_rng(0)
+NETWORKS = {
+    "trunk, tail and skip": lambda: SRResNet(channels=8, num_blocks=1, bilinear_skip=True),
+    "trunk and tail": lambda: SRResNet(channels=8, num_blocks=1),
+    "skip": lambda: Compact(channels=8, num_blocks=1),
+    "neither": lambda: SRResNet(channels=8, num_blocks=1, tail="direct"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("networks")
+    for name, make in NETWORKS.items():
+        torch.manual_seed(0)
+        network = make().eval()
+        card = Card(name, SUPER_RESOLUTION, "none", scale=network.scale, halo=network.halo)
+        export_network(network, card, folder / f"{name}.onnx")
+    return folder
+
+
+def loaded(path: Path, precision: str = "f32") -> runtime.OpenVINO:
+    return runtime.load(path, read_card(path), precision, 1)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_parts_are_those_that_there_are(folder: Path, name: str) -> None:
+    parts = taken_apart(openvino.Core().read_model(folder / f"{name}.onnx"))
+    assert (parts.trunk is not None) == ("trunk" in name)
+    assert (parts.finish is not None) == ("skip" in name)
+    # 3x3 at 1x, 3x3 at 2x, and 9x9 at 4x, which the export makes 5x5 at 2x: 1 + 1 / 2 + 2 / 2.
+    assert parts.halo == (3 if "trunk" in name else 0)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_together_they_compute_what_the_whole_does(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_TAIL_TILE", 7)
+    path = folder / f"{name}.onnx"
+    core = openvino.Core()
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    whole = core.compile_model(core.read_model(path), "CPU", hints)
+    model = loaded(path)
+    for shape in ((1, 3, 5, 9), (2, 3, 31, 22)):
+        lr = RNG.random(shape, np.float32)
+        np.testing.assert_allclose(model(lr), whole([lr])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bytes_are_the_floats_rounded(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_TAIL_TILE", 11)
+    model = loaded(folder / f"{name}.onnx")
+    lr = RNG.integers(0, 256, (1, 23, 18, 3), dtype=np.uint8)
+    sr = model(np.ascontiguousarray((lr / np.float32(255)).transpose(0, 3, 1, 2)))
+    expected = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).transpose(0, 2, 3, 1)
+    result = model.bytes(lr)
+    assert result.dtype == np.uint8 and result.shape == expected.shape
+    differing = result != expected
+    assert differing.mean() < 1e-3 and np.abs(result - expected).max() <= 1  # halves may fall to either side
+
+
+def test_bytes_tell_what_is_no_number(folder: Path) -> None:
+    model = loaded(folder / "skip.onnx")
+    parts = model._parts
+    sick = openvino.opset13.constant(np.float32("nan"))
+    # As if the network had overflowed.
+    result = parts.finish.get_results()[0]
+    broken = openvino.opset13.add(result.input_value(0), sick)
+    result.input(0).replace_source_output(broken.output(0))
+    assert model.bytes(RNG.integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)) is None
+
+
+def test_the_skip_image_is_exact_beside_bfloat16(tmp_path: Path) -> None:
+    network = SRResNet(channels=8, num_blocks=1, tail="direct", bilinear_skip=True, bilinear_start=True).eval()
+    card = Card("start", SUPER_RESOLUTION, "none", scale=4, halo=network.halo)
+    export_network(network, card, tmp_path / "start.onnx")
+    lr = RNG.random((1, 3, 16, 16), np.float32)
+    # Its learned part is nothing yet, so all that bfloat16 could spoil is the skip image.
+    exact, rough = (loaded(tmp_path / "start.onnx", precision)(lr) for precision in ("f32", "bf16"))
+    np.testing.assert_allclose(rough, exact, atol=1e-6)
