@@ -19,11 +19,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from plain_onnx import write_plain
 
 from mezzotint import catalog, hardware, refs
 from mezzotint.card import SUPER_RESOLUTION, Card
+from mezzotint.errors import MezzotintError
 from mezzotint.export.onnx import export_network
 from mezzotint.models import weights
 
@@ -104,6 +107,8 @@ def prepare(model: str | None, reference: str | None, width: int, height: int, f
         sys.exit(f"{card.name} does not enlarge pictures")
     card = weights.save(network, card, folder / "network.safetensors")
     export_network(network, card, folder / "network.onnx")
+    with suppress(MezzotintError):
+        shutil.copy(catalog.find(model, catalog.QUANTIZED), folder / "network.int8.onnx")
     write_plain(weights.deployed(network), folder / "plain.onnx", height, width)
     (folder / "facts.json").write_text(json.dumps({"scale": card.scale}), encoding="utf-8")
     np.save(folder / "picture.npy", _picture(width, height))

@@ -115,6 +115,10 @@ def mezzotint_f32(folder: Path, threads: int) -> Upscale:
     return mezzotint(folder, threads, "f32")
 
 
+def mezzotint_int8(folder: Path, threads: int) -> Upscale:
+    return mezzotint(folder, threads, "int8")
+
+
 def mezzotint_onnx(folder: Path, threads: int) -> Upscale:
     return mezzotint(folder, threads, runtime="onnx")
 
@@ -139,6 +143,7 @@ PEERS = {
     "ncnn": Peer(ncnn, "ncnn", "ncnn on the CPU, float32, converted by pnnx"),
     "mezzotint": Peer(mezzotint, "mezzotint", "mezzotint with its defaults: OpenVINO, the precision that is safe here"),
     "mezzotint-f32": Peer(mezzotint_f32, "mezzotint", "mezzotint, OpenVINO, float32"),
+    "mezzotint-int8": Peer(mezzotint_int8, "mezzotint", "mezzotint, OpenVINO, the model's int8 file"),
     "mezzotint-onnx": Peer(mezzotint_onnx, "mezzotint", "mezzotint, ONNX Runtime, float32"),
     "lanczos": Peer(lanczos, "pillow", "Pillow's Lanczos: the floor"),
 }
