@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from mezzotint.refs import resolve
 
 __all__: list[str] = []
@@ -20,3 +22,9 @@ def weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
 def penalized(share: float, batch: int) -> int:
     """How many images of a batch pay penalties: a share of them, but at least 16 (or all, where there are fewer)."""
     return max(_SMALLEST_SHARE, round(share * batch))
+
+
+def divided(images: torch.Tensor, share: int, differentiable: bool) -> list[torch.Tensor]:
+    """The first `share` images, as a leaf that penalties can differentiate by, and the rest if there is one."""
+    first, rest = images[:share].detach().requires_grad_(differentiable), images[share:]
+    return [first, rest] if len(rest) else [first]
