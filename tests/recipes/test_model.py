@@ -225,6 +225,12 @@ def test_all_mistakes_are_told_at_once_with_their_paths():
             ['method.consistency={"pixel.l1"=1.0}'],
             "pixel.l1 does not belong here; see mezzotint.losses.cons",
         ),
+        ("compact-x4", ["ramps.until=0.5"], "ramps: only generation has any"),
+        ("compact-x4", ["data.held_out=0.1"], "data.held_out: only generation has it"),
+        ("fashion-28", ["ramps.augment=[0, 0.2]"], "ramps.augment: method.augment names nothing to apply"),
+        ("dcgan-64", ["ramps.penalties=[1, 0.2]"], "ramps.penalties: the method has no penalties"),
+        ("fashion-28", ['method.augment=["spin"]'], "method.augment: mezzotint.data.differentiable has no 'spin'"),
+        ("fashion-28", ["method.adaptive=0.3"], "method.adaptive: needs method.augment and data.held_out"),
         ("compact-x4", ["data.patch=2"], "data.patch: Input should be greater than or equal to 3"),
     ],
 )
