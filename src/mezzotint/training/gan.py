@@ -12,7 +12,7 @@ from mezzotint.card import GENERATION
 from mezzotint.data.differentiable import augmented
 from mezzotint.refs import resolve
 from mezzotint.training.adaptive import Adaptive
-from mezzotint.training.terms import divided, penalized, weighted
+from mezzotint.training.terms import compares, divided, penalized, weighted
 
 __all__ = ["GAN"]
 
@@ -45,6 +45,7 @@ class GAN:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.game = resolve(game, "losses")
+        self.compares = compares(self.game.generator)
         self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
         self.augment = tuple(augment)
@@ -68,8 +69,10 @@ class GAN:
         # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
         self.discriminator.requires_grad_(False)
         fake_logits = self._judge(self._generate(labels), labels)
+        real_logits = torch.zeros_like(fake_logits)
         with torch.no_grad():
-            real_logits = self._judge(real, labels)
+            if self.compares or "held_out" in batch:
+                real_logits = self._judge(real, labels)
             if "held_out" in batch:
                 scalars["held_out_logits"] = self._judge(batch["held_out"], batch["held_out_labels"]).mean()
                 if self.adaptive is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,3 +29,10 @@ def divided(images: torch.Tensor, share: int, differentiable: bool) -> list[torc
     """The first `share` images, as a leaf that penalties can differentiate by, and the rest if there is one."""
     first, rest = images[:share].detach().requires_grad_(differentiable), images[share:]
     return [first, rest] if len(rest) else [first]
+
+
+def compares(half: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
+    """Whether a generator's half of a game looks at the logits of real images at all; most do not."""
+    real, fake = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    (gradient,) = torch.autograd.grad(half(real, fake), real, allow_unused=True)
+    return gradient is not None
