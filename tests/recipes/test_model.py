@@ -313,15 +313,16 @@ def test_generation_has_no_phases():
         model.read("fashion-28", ["phases=[{begin=0.5}]"])
 
 
-def test_planned_experiments_are_recipes_without_mistakes():
-    path = Path(__file__).parents[2] / "benchmarks" / "sr_recipes.toml"
+@pytest.mark.parametrize(("plan", "task"), [("sr_recipes", SUPER_RESOLUTION), ("gan_recipes", GENERATION)])
+def test_planned_experiments_are_recipes_without_mistakes(plan, task):
+    path = Path(__file__).parents[2] / "benchmarks" / f"{plan}.toml"
     file = tomllib.loads(path.read_text(encoding="utf-8"))
     names = [experiment["name"] for experiment in file["experiment"]]
     assert len(set(names)) == len(names) > 0 and all(experiment["why"] for experiment in file["experiment"])
     for experiment in file["experiment"]:
         overrides = [*file["always"], *experiment.get("overrides", [])]
         recipe = model.read(experiment.get("recipe", file["recipe"]), overrides)
-        assert recipe.task == SUPER_RESOLUTION and recipe.minutes is None
+        assert recipe.task == task and recipe.minutes is None
 
 
 def test_a_discriminator_of_one_size_does_not_go_with_growing_patches():
