@@ -221,9 +221,9 @@ def _game(facts: dict[str, Any]) -> Iterator[str]:
             yield f"method.augment: {error}"
     if ramps and not generation:
         yield "ramps: only generation has any"
-    if set(ramps.get("augment") or [0]) != {0} and generation and not method.get("augment"):
+    if _plain(ramps.get("augment")) not in (None, [0, 0]) and generation and not method.get("augment"):
         yield "ramps.augment: method.augment names nothing to apply"
-    if set(ramps.get("penalties") or [1]) != {1} and generation and not method.get("penalties"):
+    if _plain(ramps.get("penalties")) not in (None, [1, 1]) and generation and not method.get("penalties"):
         yield "ramps.penalties: the method has no penalties"
     if data.get("held_out") and not generation:
         yield "data.held_out: only generation has it; give --validation"
