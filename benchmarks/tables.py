@@ -74,7 +74,8 @@ def _generator(card: Card) -> tuple[str, ...]:
 
 
 def _beside_real(measured: dict[str, float], name: str) -> str:
-    return f"{measured[name]:.3f} (real {measured[f'{name}_real']:.3f})"
+    real = measured.get(f"{name}_real")
+    return f"{measured[name]:.3f}" + (f" (real {real:.3f})" if real is not None else "")
 
 
 def _head(card: Card) -> tuple[str, ...]:
