@@ -46,9 +46,9 @@ def test_gradients_pass_twice_and_stay_with_their_image(name):
 def test_probability_is_the_share_of_images_that_change():
     batch = images(2000, 1, (4, 4))
     torch.manual_seed(0)
-    changed = (augmented(batch, ["brightness"], 0.3) != batch).flatten(1).any(1).float().mean()
+    changed = (augmented(batch, [differentiable.brightness], 0.3) != batch).flatten(1).any(1).float().mean()
     assert 0.25 < changed < 0.35
-    assert augmented(batch, ["brightness"], 0.0) is batch
+    assert augmented(batch, [differentiable.brightness], 0.0) is batch
 
 
 def test_moving_by_whole_pixels_is_exact_and_mirrored_at_the_border():

@@ -316,10 +316,10 @@ def test_a_teacher_that_does_not_fit_is_told(teacher):
 
 
 def test_the_discriminator_sees_all_images_augmented_and_penalties_ask_for_the_gradient_before_that(monkeypatch):
-    method, batch = gan(penalties={"regularization.r1": 1.0}, augment=["contrast"])
-    method.dials["augment"] = 1.0
     # In place of random contrast, a factor of 2: then D' = D(2x), and the gradient by x is twice the one by 2x.
     monkeypatch.setattr("mezzotint.data.differentiable.contrast", lambda images: 2 * images)
+    method, batch = gan(penalties={"regularization.r1": 1.0}, augment=["contrast"])
+    method.dials["augment"] = 1.0
     doubled = method.step(batch, Recorder(method))
     discriminator = method.discriminator.requires_grad_(True)
     by_hand = regularization.r1(lambda x, y: discriminator(2 * x, y), batch["real"], batch["real"], batch["labels"])

@@ -12,24 +12,24 @@ strengths are their appendix B's; Zhao et al. 2020, "Differentiable Augmentation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
-from mezzotint.refs import resolve
-
 __all__ = ["brightness", "contrast", "cutout", "mirror", "saturation", "stretch", "translate", "turn", "zoom"]
 
+Augmentation = Callable[[torch.Tensor], torch.Tensor]
 
-def augmented(images: torch.Tensor, names: Sequence[str], probability: float) -> torch.Tensor:
-    """B C H W through the functions `names`, one after the other, each of which changes a share `probability` of them."""
+
+def augmented(images: torch.Tensor, functions: Sequence[Augmentation], probability: float) -> torch.Tensor:
+    """B C H W through `functions`, one after the other, each of which changes a share `probability` of them."""
     if probability <= 0:
         return images
     with torch.autocast(images.device.type, enabled=False):
         images = images.float()
-        for name in names:
+        for function in functions:
             chosen = torch.rand(len(images), device=images.device) < probability
-            images = torch.where(_each(chosen), resolve(f"differentiable.{name}", "data")(images), images)
+            images = torch.where(_each(chosen), function(images), images)
     return images
 
 

@@ -48,7 +48,7 @@ class GAN:
         self.compares = compares(self.game.generator)
         self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
-        self.augment = tuple(augment)
+        self.augment = [resolve(f"differentiable.{name}", "data") for name in augment]
         # What schedules and the doctor may turn: a factor on all penalties, and how often images are augmented.
         self.dials = {"penalties": 1.0, "augment": 0.0}
         self.adaptive = None
