@@ -54,6 +54,7 @@ LAYERS = {
 OUTSIDE = {
     "image": {"numpy", "PIL"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
+    "image.video": {"numpy", "av"},  # the latter inside functions
     "models": {"torch"},
     "models.weights": {"torch", "safetensors"},
     "models.feature_files": {"torch", "safetensors"},

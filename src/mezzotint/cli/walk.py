@@ -38,7 +38,7 @@ def walk(
         None,
         "-o",
         "--output",
-        help="Film (.gif, .webp, .apng), sheet (.png, ...) or folder/. [default: MODEL-SEED.gif]",
+        help="Film (.gif, .webp, .apng, .mp4), sheet (.png, ...) or folder/. [default: MODEL-SEED.gif]",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that exist."),
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
