@@ -60,7 +60,8 @@ def test_equal_frames_give_equal_bytes(tmp_path):
 
 
 def test_without_pyav_the_extra_is_named_before_any_work(monkeypatch):
-    monkeypatch.setitem(sys.modules, "av", None)
+    for name in ("av", "av.codec"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=r"mezzotint\[video\]"):
         check_animation("walk.mp4", 60)
 
