@@ -100,7 +100,7 @@ def walk(
         if in_all and seeds > 1:
             raise UsageError(f"choose between every class and {seeds} seeds: give a --label, or leave out --seeds")
         walks = _walks(
-            generator, range(seed, seed + seeds), numbers, steps, None if in_all else label, truncation, loop, latents
+            generator, range(seed, seed + seeds), numbers, steps, ALL if in_all else label, truncation, loop, latents
         )
         where = f"images {','.join(map(str, numbers))}, {steps} steps"
         facts = generator.facts(seed if latent is None else None) | {"Walk": where}
@@ -166,21 +166,20 @@ def _walks(
     loop: bool,
     latents: Latents | None,
 ) -> np.ndarray:
-    """The frames, L F H W C uint8: of each class if the generator has classes and none is named, else of each seed.
-
-    Latents bring their own classes, where none is named.
-    """
+    """The frames, L F H W C uint8: of each class for the label "all", else of each seed. Latents bring their own classes."""
     import numpy as np
 
+    from mezzotint.pipelines.generate import ALL
     from mezzotint.pipelines.latent import every_class, interpolate
 
-    labels: str | list[str] | list[int] | None = label
     z = None if latents is None else latents.z
+    if generator.card.labels and label == ALL:
+        return every_class(generator, seeds[0], numbers, steps, truncation=truncation, loop=loop, latents=z)
+    labels: str | list[str] | list[int] | None = label
     if generator.card.labels and label is None and latents is not None:
         classes = latents.classes(generator)
-        labels = [int(classes[number]) for number in numbers]
-    elif generator.card.labels and label is None:
-        return every_class(generator, seeds[0], numbers, steps, truncation=truncation, loop=loop, latents=z)
+        # A number that no latent has is refused by the walk.
+        labels = [int(classes[number % len(classes)]) for number in numbers]
     # A class whose own name has a comma in it is one class.
     if label is not None and label.lower() not in [name.lower() for name in generator.card.labels] and "," in label:
         labels = [part.strip() for part in label.split(",")]
