@@ -36,6 +36,10 @@ LAYERS = {
     "recipes": CORE | {"models", "losses"},
     # A run ends with the export of its weights.
     "training": CORE | {"recipes", "models", "losses", "metrics", "data", "image", "export", "mezzotint"},
+    # A fit of the noise to a picture: gradients here, images and PSNR as `generate` would give them.
+    "training.projection": CORE
+    | {"models.weights", "models.feature_files", "models.features", "losses", "metrics", "data"}
+    | {"pipelines.generate", "runtimes.pytorch", "training.schedules"},
     # Deployment.
     "runtimes": CORE | {"image"},
     "runtimes.pytorch": CORE | {"models.weights"},

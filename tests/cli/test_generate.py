@@ -175,7 +175,6 @@ def test_help_needs_neither_torch_nor_openvino():
     code = """if True:
         import sys
         from mezzotint.cli import main
-from mezzotint.pipelines.latent_file import write_latents
         try:
             main(["generate", "--help"])
         finally:
@@ -200,4 +199,4 @@ def test_the_images_of_given_latents(tmp_path, capsys):
     assert run("-m", "clothes", "--latent", tmp_path / "a.npz") == 2
     np.save(tmp_path / "z.npy", z)
     assert run("-m", "marks", "--latent", tmp_path / "z.npy", "-o", tmp_path / "c.png") == 0
-    assert '"Latents"' in Image.open(tmp_path / "c.png").info["xmp"].decode()
+    assert "Latents" in Image.open(tmp_path / "c.png").info["xmp"].decode()
