@@ -47,7 +47,7 @@ LAYERS = {
     "export": CORE | {"models.weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
     "evaluation": CORE | {"data", "image", "metrics", "recipes", "runtimes", "pipelines", "models.feature_files"},
-    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files"},
+    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files", "models.inception"},
     # The door.
     "cli": None,
     "mezzotint": None,
