@@ -43,14 +43,17 @@ class Fake:
 
     def __call__(self, z, labels):
         return np.stack(
-            [self.draw(np.random.default_rng(row.view(np.uint32)), int(label)) for row, label in zip(z, labels)]
+            [
+                self.draw(np.random.default_rng(row.view(np.uint32)), int(label))
+                for row, label in zip(z, labels, strict=True)
+            ]
         )
 
     def draw(self, random, label):
         faulty = random.uniform() < self.faults
         image = bar(random, label)
         if faulty and self.copies:
-            image = TRAINING[random.integers(len(TRAINING)), ..., 0].clip(2, 253) + random.integers(-1, 2)
+            image = TRAINING[random.integers(len(TRAINING)), ..., 0] + random.integers(-1, 2, (SIDE, SIDE)) / 2
         elif faulty:
             image = random.integers(0, 256, (SIDE, SIDE))
         return image[None].astype(np.float32) / 127.5 - 1
@@ -71,7 +74,7 @@ def test_copies_are_dropped_and_new_images_hardly_ever(data, held_out):
     found = select(Generator(Fake()), 30, 3, data[0], reference)
     assert 0.2 * 90 < found.copies < 0.4 * 90 and found.judged_by.startswith("held-out" if held_out else "training")
     distances = np.abs(found.images[:, None].astype(int) - TRAINING[None]).mean((2, 3, 4)).min(1)
-    assert len(found.images) + len(found.missing) == 30 and distances.min() > 1.5
+    assert len(found.images) + len(found.missing) == 30 and distances.min() > 0.75
     healthy = select(Generator(Fake(0)), 60, 2, data[0], reference)
     assert healthy.copies <= 6 and not healthy.missing
 
@@ -79,7 +82,8 @@ def test_copies_are_dropped_and_new_images_hardly_ever(data, held_out):
 def test_noise_is_chosen_only_where_there_is_nothing_else(data):
     generator = Generator(Fake(0.4, copies=False))
     plain, chosen = (select(generator, 40, k, data[0]) for k in (1, 4))
-    assert (plain.realism < 0.5).mean() > 0.2 and (chosen.realism < 0.5).mean() < 0.1
+    # Noise has a realism of about 0.1.
+    assert (plain.realism < 0.15).mean() > 0.2 and (chosen.realism < 0.15).mean() < 0.06
     assert np.median(chosen.realism) > chosen.usual
     # Classes in turn, as without choosing.
     assert chosen.labels.tolist() == [i % 2 for i in range(40) if i not in chosen.missing]

@@ -142,7 +142,7 @@ class GeneratorReport:
             return Verdict(
                 name,
                 value <= most,
-                f"duplicates {value:.3f}, at most {most:.3f} ({_MANY_DUPLICATES} or {_TIMES_REAL} x real images' {real:.3f})",
+                f"duplicates {value:.3f}, at most {most:.3f} ({_MANY_DUPLICATES} or {_TIMES_REAL} x real's {real:.3f})",
                 f"repeats itself: {value:.1%} of the images have a near twin, of real images {real:.1%}",
             )
         if name.startswith(("coverage_", "precision_")):
@@ -151,7 +151,7 @@ class GeneratorReport:
             return Verdict(
                 name,
                 value >= least,
-                f"{name} {value:.3f}, at least {least:.3f} (2/3 of real images' {real:.3f})",
+                f"{name} {value:.3f}, at least {least:.3f} (2/3 of real's {real:.3f})",
                 f"{wrong}: {name} {value:.3f}, real images {real:.3f}",
             )
         if score.ratio is not None:

@@ -94,9 +94,9 @@ def select(
 
     The first candidate is the image that `generate` gives. Realism (`metrics.distribution.realism`) is measured in the
     features of SqueezeNet 1.1 from a file, `features`, or in pixels of thumbnails; copies are found in these pixels
-    (`metrics.memorization.closeness`). `real`: the images the generator was trained on; `reference`: held-out ones, which say
-    how close new images come; without them, a part of `real` does, left out for that. Equal arguments give equal images, and
-    an image is the same whatever n. Raises `UsageError`, `LimitError`, `InputError`, `ModelError`, `QualityError`.
+    (`metrics.memorization.closeness`). `real`: the images the generator was trained on; `reference`: held-out ones, which
+    say how close new images come; without them, a part of `real` does, left out for that. Equal arguments give equal images,
+    and an image is the same whatever n. Raises `UsageError`, `LimitError`, `InputError`, `ModelError`, `QualityError`.
     """
     if best_of < 1 or n * best_of > _MOST_CANDIDATES:
         raise LimitError(f"at least 1 and at most {_MOST_CANDIDATES:,} candidates in all, not {n} x {best_of}")
