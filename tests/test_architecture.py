@@ -36,6 +36,10 @@ LAYERS = {
     "recipes": CORE | {"models", "losses"},
     # A run ends with the export of its weights.
     "training": CORE | {"recipes", "models", "losses", "metrics", "data", "image", "export", "mezzotint"},
+    # A fit of the noise to a picture: gradients here, images and PSNR as `generate` would give them.
+    "training.projection": CORE
+    | {"models.weights", "models.feature_files", "models.features", "losses", "metrics", "data"}
+    | {"pipelines.generate", "runtimes.pytorch", "training.schedules"},
     # Deployment.
     "runtimes": CORE | {"image"},
     "runtimes.pytorch": CORE | {"models.weights"},
@@ -43,7 +47,7 @@ LAYERS = {
     "export": CORE | {"models.weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
     "evaluation": CORE | {"data", "image", "metrics", "recipes", "runtimes", "pipelines", "models.feature_files"},
-    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files"},
+    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files", "models.inception"},
     # The door.
     "cli": None,
     "mezzotint": None,
@@ -54,6 +58,7 @@ LAYERS = {
 OUTSIDE = {
     "image": {"numpy", "PIL"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
+    "image.video": {"numpy", "av"},  # the latter inside functions
     "models": {"torch"},
     "models.weights": {"torch", "safetensors"},
     "models.feature_files": {"torch", "safetensors"},

@@ -37,6 +37,12 @@ def evaluate(
     features: Path | None = typer.Option(
         None, help="Generation: a .safetensors file of SqueezeNet 1.1 (torchvision's names) to measure distances by."
     ),
+    inception: Path | None = typer.Option(
+        None, help="Generation: pt_inception-2015-12-05-6726825d.pth, and no other file, to measure FID by."
+    ),
+    upscale: str | None = typer.Option(
+        None, help="Generation: measure the images enlarged by this super-resolution model, against DATA at that size."
+    ),
     classifier_images: int | None = typer.Option(
         None, min=0, help="Generation, labelled data: train the classifier on so many; 0: none. [default: 20000]"
     ),
@@ -68,7 +74,8 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="One JSON object per image or number and a last one for all."),
 ) -> None:
     """Measure a model. Super-resolution: PSNR and SSIM against high-resolution images, as papers report them. Generation:
-    distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score.
+    distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score, with pass or
+    FAIL and the limit where there is one.
 
     Low-resolution images are made from DATA exactly as MATLAB's bicubic imresize makes them, unless DATA brings its own
     in a folder LR beside HR, or --degrade says how. PSNR-LR compares the result, reduced again, with the low-resolution
@@ -88,7 +95,14 @@ def evaluate(
         if path is not None and path.suffix.lower() not in SUFFIXES:
             raise UsageError(f"{path}: a picture's name ends with one of {', '.join(SUFFIXES)}")
     settings: dict[str, Any] = {"runtime": runtime, "precision": precision, "threads": threads}
-    given = {"n": n, "seed": seed, "reference": reference, "features": features, "classifier_images": classifier_images}
+    given: dict[str, Any] = {
+        "n": n,
+        "seed": seed,
+        "reference": reference,
+        "features": features,
+        "classifier_images": classifier_images,
+    }
+    given |= {"inception": inception, "upscale": upscale}
     chosen = {name: value for name, value in given.items() if value is not None}
     upscaling = {
         "protocol": protocol if protocol != "y" else None,
@@ -191,7 +205,7 @@ def _generation(
     if as_json:
         print(json.dumps(report.summary(), ensure_ascii=False))
     else:
-        print("\n".join(["", *(report.findings or ["No copying, repetition or missing parts found."]), *report.notes]))
+        print("\n".join(["", *map(str, report.verdicts), *(["", *report.notes] if report.notes else [])]))
     if pictures is not None:
         _write_triptychs(report, pictures, overwrite)
     return report
