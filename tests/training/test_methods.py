@@ -323,7 +323,7 @@ def test_the_discriminator_sees_all_images_augmented_and_penalties_ask_for_the_g
     doubled = method.step(batch, Recorder(method))
     discriminator = method.discriminator.requires_grad_(True)
     by_hand = regularization.r1(lambda x, y: discriminator(2 * x, y), batch["real"], batch["real"], batch["labels"])
-    assert float(doubled["regularization.r1"]) == pytest.approx(float(by_hand.detach()), rel=1e-4)
+    assert float(doubled["regularization.r1"].detach()) == pytest.approx(float(by_hand.detach()), rel=1e-4)
     assert float(doubled["real_logits"]) == pytest.approx(
         float(discriminator(2 * batch["real"]).mean().detach()), rel=1e-4
     )
