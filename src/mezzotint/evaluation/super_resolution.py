@@ -167,4 +167,5 @@ def _run(network: runtimes.Model, planes: np.ndarray) -> np.ndarray:
     card = network.card
     if card.scale is None or card.halo is None or planes.shape[2] * planes.shape[3] <= _LARGEST_WHOLE:
         return network(np.ascontiguousarray(planes))
-    return run_tiled(lambda part: network(np.ascontiguousarray(part)), planes, card.scale, card.halo, _TILE)
+    alignment = card.alignment or 1
+    return run_tiled(lambda part: network(np.ascontiguousarray(part)), planes, card.scale, card.halo, _TILE, alignment)

@@ -153,7 +153,7 @@ class Upscaler:
             raise UsageError(
                 f"{self.card.name} does not say how far around it looks, so tiles would show; use --tile 0"
             )
-        return run_tiled(function, image, self._model_scale, halo or 0, tile or None)
+        return run_tiled(function, image, self._model_scale, halo or 0, tile or None, self.card.alignment or 1)
 
     def _colours(self, image: np.ndarray) -> np.ndarray:
         """Picture channels to network channels and back: 1 C H W -> 1 C sH sW."""
