@@ -1,11 +1,11 @@
-"""SPAN: Wan et al. 2023, "Swift Parameter-free Attention Network for Efficient Super-Resolution", section 3 and figures 2 and
-3 (arXiv 2311.12770): blocks of three convolutions whose last output also says how much of the block passes.
+"""SPAN: Wan et al. 2023, "Swift Parameter-free Attention Network for Efficient Super-Resolution", section 3 and figures 2
+and 3 (arXiv 2311.12770): blocks of three convolutions whose last output also says how much of the block passes.
 
 B C H W, values 0 to 1 -> B C sH sW, nominally 0 to 1, unclipped.
 
-Kernels are trained by re-parameterisation in weight space (`reparameterization.py`). Deviations: the authors run the branches
-on the image in training, with biases in each, and merge them when the network is deployed; here they are merged in every
-step. The paper has six blocks.
+Kernels are trained by re-parameterisation in weight space (`reparameterization.py`). Deviations: the authors run the
+branches on the image in training, with biases in each, and merge them when the network is deployed; here they are merged in
+every step. The paper has six blocks.
 """
 
 from __future__ import annotations
