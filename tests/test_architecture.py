@@ -15,7 +15,7 @@ ROOT = Path(mezzotint.__file__).parent
 # What each package or module may import of mezzotint, in functions as well as at the top. A longer name has its own rule
 # in place of its package's. Everything may import its own package. "mezzotint" alone is the version.
 ERRORS = {"errors"}
-CORE = ERRORS | {"card", "catalog", "files", "hardware", "refs", "tensors"}
+CORE = ERRORS | {"card", "catalog", "files", "hardware", "onnx_files", "refs", "tensors"}
 LAYERS = {
     # The ground floor.
     "errors": set(),
@@ -25,6 +25,7 @@ LAYERS = {
     "tensors": ERRORS,
     "pickled": set(),
     "torch_files": ERRORS | {"pickled", "tensors"},
+    "onnx_files": ERRORS,
     "card": ERRORS | {"tensors"},
     "catalog": ERRORS | {"card"},
     "image": ERRORS | {"files"},

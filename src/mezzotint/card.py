@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mezzotint.errors import InputError, ModelError
+from mezzotint.errors import InputError, ModelError, NoCardError
 from mezzotint.tensors import LARGEST_HEADER, read_header
 
 KEY = "mezzotint"
@@ -132,7 +132,7 @@ def read_card(path: str | Path) -> Card:
         except (ValueError, IndexError) as error:
             raise ModelError(f"{path} is not a readable model file ({error})") from error
     if KEY not in metadata:
-        raise ModelError(f"{path} carries no mezzotint card; it was not made by this tool")
+        raise NoCardError(f"{path} carries no mezzotint card; `mezzotint export` reads some weights of others")
     return Card.from_json(metadata[KEY], path)
 
 

@@ -26,11 +26,11 @@ _ALLOWED = {_DICTIONARY, _PARAMETER, *_TENSORS, *(f"torch.{name}" for name in _S
 
 
 class Storage(NamedTuple):
-    """A row of `count` numbers in the file, known by `key`."""
+    """A row of so many `numbers` in the file, known by `key`."""
 
     dtype: str
     key: str
-    count: int
+    numbers: int
 
 
 class Stored(NamedTuple):
@@ -177,8 +177,8 @@ def _made(name: str, arguments: tuple[Any, ...]) -> Any:
         if side > 1 and stride != apart:
             raise ValueError("its pickle has a tensor whose numbers do not lie in their order")
         apart *= side
-    if offset + math.prod(shape) > _of(Storage, storage).count:
-        raise ValueError(f"its pickle has a tensor of shape {list(shape)} in a storage of {storage.count} numbers")
+    if offset + math.prod(shape) > _of(Storage, storage).numbers:
+        raise ValueError(f"its pickle has a tensor of shape {list(shape)} in a storage of {storage.numbers} numbers")
     return Stored(storage, offset, shape)
 
 

@@ -60,18 +60,16 @@ def _archive(stream: BinaryIO, size: int) -> tuple[Any, dict[str, tuple[int, int
             raise ValueError("its archive is compressed, as PyTorch's are not")
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError("its archive claims more bytes than the file has")
-        (pickle, *others) = [entry for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"] or [None]
-        if pickle is None or others or pickle.file_size > LARGEST_HEADER:
+        pickles = [entry for entry in entries if entry.filename.rpartition("/")[2] == "data.pkl"]
+        if len(pickles) != 1 or pickles[0].file_size > LARGEST_HEADER:
             raise ValueError("it is no archive of PyTorch: it needs one data.pkl of modest size")
         if (damaged := archive.testzip()) is not None:
             raise ValueError(f"'{damaged[:80]}' in its archive is damaged")
-        if archive.read(pickle)[-1:] != b".":
-            raise ValueError("something follows its pickle")
-        folder = pickle.filename.removesuffix("data.pkl")
+        folder = pickles[0].filename.removesuffix("data.pkl")
         for entry in entries:
             if entry.filename == f"{folder}byteorder" and archive.read(entry) != b"little":
                 raise ValueError("its numbers have their bytes in the other order")
-        value = pickled.read(io.BytesIO(archive.read(pickle)))
+        value = pickled.read(io.BytesIO(archive.read(pickles[0])))
     spans = {}
     for entry in entries:
         if entry.filename.startswith(f"{folder}data/"):
@@ -118,7 +116,7 @@ def _chain(stream: BinaryIO, size: int) -> tuple[Any, dict[str, tuple[int, int]]
         stream.seek(position)
         count = int.from_bytes(stream.read(8), "little")
         begin, end = position + 8, position + 8 + count * WIDTHS[storages[key].dtype]
-        if count != storages[key].count or end > size:
+        if count != storages[key].numbers or end > size:
             raise ValueError("it is truncated, or a storage has another size than the tensors in it")
         spans[key], position = (begin, end), end
     return value, spans
@@ -158,7 +156,7 @@ def _tensors(weights: dict[str, pickled.Stored], spans: dict[str, tuple[int, int
     for name, (storage, offset, shape) in weights.items():
         width = WIDTHS[storage.dtype]
         begin, end = spans.get(storage.key, (0, -1))
-        if end - begin != storage.count * width:
+        if end - begin != storage.numbers * width:
             raise ValueError(f"the storage of tensor '{name[:80]}' is missing or has another size than it claims")
         begin += offset * width
         tensors[name] = Tensor(storage.dtype, shape, begin, begin + math.prod(shape) * width)

@@ -82,7 +82,7 @@ def evaluate(
     image: how much of it contradicts what went in. With a test set of the papers, the last line compares with what they
     give for bicubic. Exits with 1 when some images could not be read, with 3 when none could.
     """
-    from mezzotint import catalog, files
+    from mezzotint import files, runtimes
     from mezzotint.card import GENERATION
     from mezzotint.image.formats import SUFFIXES
     from mezzotint.image.io import write
@@ -115,7 +115,7 @@ def evaluate(
     }
     report: Report | GeneratorReport
     collected: Panel | None = None
-    if catalog.card(model).task == GENERATION:
+    if runtimes.card(model).task == GENERATION:
         for name, value in upscaling.items():
             if value is not None:
                 raise UsageError(f"--{name.replace('_', '-')} is for super-resolution, and {model} generates images")
@@ -171,7 +171,7 @@ def _super_resolution(model: str, data: Path, settings: dict[str, Any], panel: P
 
 def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
     """An empty panel, with the second model loaded as the first will be."""
-    from mezzotint import catalog, runtimes
+    from mezzotint import runtimes
     from mezzotint.evaluation.panel import Panel
 
     other = None
@@ -179,7 +179,7 @@ def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
         options = {name: settings[name] for name in ("runtime", "precision", "threads", "ensemble")}
         other = runtimes.load(against, **options)
     # Not the names on the cards, which two runs of one recipe share.
-    return Panel(model, catalog.card(model).scale or 1, other, against)
+    return Panel(model, runtimes.card(model).scale or 1, other, against)
 
 
 def _row(name: str, psnr: float, row: Result | Report) -> str:

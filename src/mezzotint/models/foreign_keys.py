@@ -124,10 +124,10 @@ def _rrdb_names(shapes: Shapes) -> tuple[str, int, Callable[[int, int, int], str
         numbers = sorted(int(found[1]) for name in shapes if (found := re.fullmatch(r"model\.(\d{1,2})\.weight", name)))
         if len(numbers) < 3:
             raise ValueError("its last layers, 'model.N.weight', are missing")
-        *enlarging, before, last = numbers[1:]
+        enlarging = numbers[1:-2]
         ends = {"head": "model.0", "merge": f"model.1.sub.{blocks}"}
-        ends |= {f"stages.{stage}.convolution": f"model.{number}" for stage, number in enumerate(enlarging)}
-        ends |= {"tail.0": f"model.{before}", "tail.2": f"model.{last}"}
+        ends |= {f"stages.{n}.convolution": f"model.{number}" for n, number in enumerate(enlarging)}
+        ends |= {"tail.0": f"model.{numbers[-2]}", "tail.2": f"model.{numbers[-1]}"}
         return "ESRGAN, first form", blocks, lambda n, m, k: f"model.1.sub.{n}.RDB{m + 1}.conv{k + 1}.0", ends
     basicsr = "RRDB_trunk.0.RDB1.conv1.weight" not in shapes
     body, dense, merge, stage, before = (

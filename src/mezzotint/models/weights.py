@@ -82,7 +82,7 @@ def sha256(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 over the bytes of tensors on the CPU, in the order of their names: what a card calls `weights_sha256`."""
     total = hashlib.sha256()
     for name in sorted(state):
-        total.update(state[name].contiguous().flatten().view(torch.uint8).numpy())
+        total.update(state[name].contiguous().flatten().view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 

@@ -90,6 +90,8 @@ class Upscaler:
         facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name}
         if self.card.weights_sha256:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
+        elif self.card.source:
+            facts["File"] = f"sha256:{self.card.source['sha256']}"
         return {**facts, "Scale": f"{scale or self._model_scale:g}"}
 
     def stamped(self, picture: Picture, scale: float | None = None) -> Picture:

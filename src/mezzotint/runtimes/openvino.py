@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mezzotint import onnx_files
 from mezzotint.card import Card
 from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
@@ -28,7 +29,21 @@ class OpenVINO:
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Run once; the inputs in the order of the file. A new size costs no compilation."""
         with self._turn:
-            return self._compiled(list(inputs), share_inputs=True)[0]
+            try:
+                return self._compiled(list(inputs), share_inputs=True)[0]
+            except RuntimeError as error:
+                shapes = " and ".join(str(list(array.shape)) for array in inputs)
+                raise ModelError(
+                    f"{self.card.name} does not take an input of shape {shapes} ({_cause(error)})"
+                ) from error
+
+    def ports(self) -> tuple[list[tuple[str, list[int | None]]], list[tuple[str, list[int | None]]]]:
+        """Type and shape of the inputs and of the outputs; None is any length."""
+        inputs, outputs = (
+            [(port.element_type.to_string(), _sides(port)) for port in ports]
+            for ports in (self._compiled.inputs, self._compiled.outputs)
+        )
+        return inputs, outputs
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> OpenVINO:
@@ -36,6 +51,7 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
 
     `threads=None` is OpenVINO's choice, within a container's quota. Raises `ModelError` if the file is damaged.
     """
+    onnx_files.check(path)
     if precision == "auto":
         precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
@@ -49,6 +65,7 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
 
 def describe(path: Path) -> dict[str, Any]:
     """Inputs, outputs and counts of operations of an `.onnx` file. Raises `ModelError` if it is damaged."""
+    onnx_files.check(path)
     with _damage(path):
         network = core().read_model(path)
     return {
@@ -60,8 +77,12 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _port(port: Any) -> str:
     """Such as "f32 [?,3,?,?]"."""
-    sides = (str(side.get_length()) if side.is_static else "?" for side in port.partial_shape)
+    sides = ("?" if side is None else str(side) for side in _sides(port))
     return f"{port.element_type.to_string()} [{','.join(sides)}]"
+
+
+def _sides(port: Any) -> list[int | None]:
+    return [side.get_length() if side.is_static else None for side in port.partial_shape]
 
 
 @contextmanager
@@ -70,9 +91,13 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # Its messages run over many lines; the last one that says anything is the cause.
-        causes = [line.strip() for line in str(error).splitlines() if line.strip()] or ["unknown"]
-        raise ModelError(f"{path} is damaged or beyond OpenVINO ({causes[-1]})") from error
+        raise ModelError(f"{path} is damaged or beyond OpenVINO ({_cause(error)})") from error
+
+
+def _cause(error: RuntimeError) -> str:
+    """Its messages run over many lines; the last one that says anything is the cause."""
+    causes = [line.strip() for line in str(error).splitlines() if line.strip()] or ["unknown"]
+    return causes[-1][:300]
 
 
 @cache
