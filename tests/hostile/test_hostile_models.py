@@ -1,5 +1,5 @@
-"""Model files made to harm: each is one clear line and exit code 5 (3 where there is no file to speak of), none runs anything,
-none takes memory beyond a bound or for ever.
+"""Model files made to harm: each is one clear line and exit code 5 (3 where there is no file to speak of), none runs
+anything, none takes memory beyond a bound or for ever.
 """
 
 import io
@@ -26,14 +26,14 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs si
 
 MOST_MEMORY = 400 << 20  # that the peak of this process may grow by
 MOST_SECONDS = 60  # a guard against hanging, far above what any of these takes
-DANGEROUS = ("os.exec", "os.posix_spawn", "os.system", "os.putenv", "socket.connect", "shutil.rmtree")
+DANGEROUS = ("os.exec", "os.posix_spawn", "os.system", "subprocess.Popen", "socket.connect", "shutil.rmtree")
 seen: list[str] = []
 watching = False
 
 
 def _watch(event, arguments):
     if watching and event.startswith(DANGEROUS):
-        seen.append(event)
+        seen.append(f"{event} {arguments[0]}")
 
 
 sys.addaudithook(_watch)
@@ -242,7 +242,7 @@ SAFETENSORS = {
     "negative offset": lambda: safetensors({"a": entry([4], -16, 0)}, bytes(16)),
     "a name twice": lambda: safetensors(TWICE, bytes(8)),
     "deep nesting": lambda: safetensors(b"[" * 100_000),
-    "500,000 tensors": lambda: safetensors({f"{n}": entry([0], 0, 0) for n in range(100_000)}),
+    "100,000 tensors": lambda: safetensors({f"{n}": entry([0], 0, 0) for n in range(100_000)}),
     "a pickle": lambda: pickle.dumps(Call(os.system, TOUCH), 2),
     "empty": lambda: b"",
 }
@@ -452,14 +452,13 @@ def test_it_is_refused(run, tmp_path, suffix, name, make):
     if suffix == "onnx":
         code, error = run("upscale", "a.png", "-m", model)
         # The one process that may be started is ours, to try the file.
-        assert set(seen) <= {"os.posix_spawn", "os.exec"}
+        assert len(seen) <= 2 and all(sys.executable in event for event in seen)
     else:
         code, error = run("export", model, "out.onnx")
         assert not seen
     assert code == 5, error
-    assert (
-        error.count("\n") == 1 and error.startswith("mezzotint: error: ") and str(model) in error
-    ) or "liar" in error
+    assert error.count("\n") == 1 and error.startswith("mezzotint: error: ")
+    assert str(model) in error or "liar" in error or "the model returned" in error
     assert len(error) < 1000
     assert sorted(tmp_path.iterdir()) == before
 

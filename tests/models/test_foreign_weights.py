@@ -272,7 +272,7 @@ def changed(state, **tensors):
     (changed(rrdb_state(), **{"conv_first.weight": torch.zeros(6)}), "'conv_first.weight' has shape"),
     (changed(srvgg_state(4), **{"body.3.weight": None}), "'body.3.weight' is missing"),
     (changed(srvgg_state(4), **{"body.8.weight": torch.zeros(10, 6, 3, 3)}), "'body.8.weight' has 10 channels"),
-    (changed(srvgg_state(4), **{"body.2.weight": torch.zeros(6, 6, 3, 3).int()}), "'body.2.weight' holds numbers of the type"),
+    (changed(srvgg_state(4), **{"body.2.weight": torch.zeros(6, 6, 3, 3).int()}), "'body.2.weight' holds numbers of"),
     (changed(srvgg_state(4), **{"body.2.weight": torch.full((6, 6, 3, 3), torch.nan)}), "'body.2.weight' hold values that"),
     (changed(srvgg_state(4), **{"body.99999.weight": torch.zeros(1)}), "too few for 100000 blocks"),
     (changed(span_state(), **{"block_3.c2_r.conv.1.bias": None}), "'block_3.c2_r.conv.1.bias' is missing"),
