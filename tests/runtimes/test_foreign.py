@@ -1,5 +1,7 @@
 """ONNX files of others: what they take and give is found, and pictures go through them as through ours."""
 
+import json
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, save_model
@@ -119,6 +121,14 @@ def test_the_command_takes_a_file_without_a_card(tmp_path, capsys):
         assert not end.value.code, capsys.readouterr().err
         result = np.asarray(Image.open(tmp_path / "a_x3.png"))
         np.testing.assert_array_equal(result, pixels.repeat(3, 0).repeat(3, 1))
+
+
+def test_they_can_be_inspected(tmp_path, capsys):
+    path = enlarging(tmp_path / "theirs.onnx", scale=3)
+    with pytest.raises(SystemExit) as end:
+        main(["inspect", str(path), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert not end.value.code and facts["card"]["scale"] == 3 and facts["operations"]["DepthToSpace"] == 1
 
 
 def one_node(path, operation, shape=("b", 3, "h", "w"), **attributes):
