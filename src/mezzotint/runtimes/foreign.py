@@ -40,7 +40,7 @@ class Foreign:
     """`Model` around another: values, types, layout, batch and sides as the file wants them, by what `card` found."""
 
     def __init__(self, model: Model, card: Card) -> None:
-        self.card, self.precision, self._model = card, model.precision, model
+        self.card, self.precision, self.model = card, model.precision, model
         facts = card.arguments
         self._type, self._range = _TYPES[facts["type"]], _RANGES[facts["range"]]
         self._batch, self._fixed, self._channels_last = facts["batch"], facts["sides"], facts["channels_last"]
@@ -76,7 +76,7 @@ class Foreign:
         values = np.repeat(lr * np.float32(factor) + np.float32(offset), self._batch, axis=0).astype(self._type)
         if self._channels_last:
             values = values.transpose(0, 2, 3, 1)
-        result = self._model(np.ascontiguousarray(values))[:1].astype(np.float32)
+        result = self.model(np.ascontiguousarray(values))[:1].astype(np.float32)
         if self._channels_last and result.ndim == 4:
             result = result.transpose(0, 3, 1, 2)
         return (result - np.float32(offset)) / np.float32(factor)
