@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,9 +24,11 @@ from typing import Any
 
 import numpy as np
 import reports
+import speeds
 import torch
 from environment import environment
 from PIL import Image
+from speeds import GROUP, Clock, bare, ours
 from torch.nn import functional
 
 from mezzotint.data.images import ImageSet
@@ -38,11 +39,6 @@ from mezzotint.recipes.model import Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import feed
 from mezzotint.training.devices import autocast_type, choose_device
-from mezzotint.training.loop import fit
-from mezzotint.training.run import build
-
-# Steps between two looks at the clock, in all three alike; the first group of a turn warms up.
-_GROUP = 5
 
 
 def main() -> None:
@@ -74,9 +70,8 @@ def main() -> None:
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One recipe: all three in turns."""
-    recipe = model.read(name, [f"log_every={_GROUP}", "steps=100_000_000"])
+    recipe = model.read(name, [f"log_every={GROUP}", "steps=100_000_000"])
     device = choose_device()
-    speeds: dict[str, list[float]] = {"bare": [], "ours": [], "plain": []}
     with tempfile.TemporaryDirectory() as folder:
         images = pictures(recipe, options.data, options.images)
         write_pairs(images, Path(folder) / "pairs")
@@ -87,16 +82,14 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
             "ours": lambda: ours(recipe, batches, device, options.seconds),
             "plain": lambda: plain(recipe, Path(folder) / "pairs", device, options.seconds, options.workers),
         }
-        order = list(turns)
-        for _ in range(options.rounds):
-            for kind in order:
-                speeds[kind].append(round(turns[kind]() * recipe.data.batch * recipe.data.patch**2))
-            order.append(order.pop(0))
+        pixels = recipe.data.batch * recipe.data.patch**2
+        measured = speeds.in_turns(turns, options.rounds)
+        pixel_speeds = {kind: [round(value * pixels) for value in values] for kind, values in measured.items()}
         started = time.perf_counter()
         for step in range(20):
             batches[0].batch(step)
         one_batch = (time.perf_counter() - started) / 20
-    medians = {kind: statistics.median(values) for kind, values in speeds.items()}
+    medians = speeds.medians(pixel_speeds)
     ratios = {f"ours_to_{kind}": round(medians["ours"] / medians[kind], 3) for kind in ("bare", "plain")}
     print(
         f"{name:14} " + ", ".join(f"{kind} {value / 1e6:.3f} MP/s" for kind, value in medians.items()),
@@ -113,7 +106,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "lr_pixels_per_second": medians,
         **ratios,
         "batch_milliseconds": round(1000 * one_batch, 2),
-        "turns": speeds,
+        "turns": pixel_speeds,
     }
 
 
@@ -134,52 +127,6 @@ def write_pairs(images: ImageSet, folder: Path) -> None:
         (folder / side).mkdir(parents=True)
         for number in range(len(members)):
             Image.fromarray(members[number]).save(folder / side / f"{number:04d}.png")
-
-
-class Clock:
-    """Steps a second between the first and the last call, each made after a group of steps; `done` when time is up."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.calls = seconds, []
-
-    def __call__(self, *_: Any) -> None:
-        self.calls.append(time.perf_counter())
-
-    @property
-    def done(self) -> bool:
-        return len(self.calls) > 1 and self.calls[-1] - self.calls[0] >= self.seconds
-
-    @property
-    def speed(self) -> float:
-        return _GROUP * (len(self.calls) - 1) / (self.calls[-1] - self.calls[0])
-
-
-def bare(recipe: Recipe, batch: dict[str, torch.Tensor], device: torch.device, seconds: float) -> float:
-    method, _ = build(recipe, device)
-    autocast = autocast_type(recipe.precision, device)
-
-    def update(name: str, loss: torch.Tensor) -> None:
-        method.optimizers[name].zero_grad(set_to_none=True)
-        with torch.autocast(device.type, enabled=False):
-            loss.backward()
-        method.optimizers[name].step()
-
-    clock = Clock(seconds)
-    while not clock.done:
-        for _ in range(_GROUP):
-            with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                scalars = method.step(batch, update)
-        next(iter(scalars.values())).item()  # waits for a GPU
-        clock()
-    return clock.speed
-
-
-def ours(recipe: Recipe, batches: Any, device: torch.device, seconds: float) -> float:
-    method, _ = build(recipe, device)
-    clock = Clock(seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        fit(method, batches, recipe, Path(folder), device, report=clock, interrupted=lambda: clock.done)
-    return clock.speed
 
 
 class Folder(torch.utils.data.Dataset):
@@ -218,7 +165,7 @@ def plain(recipe: Recipe, folder: Path, device: torch.device, seconds: float, wo
     )
     clock = Clock(seconds)
     while not clock.done:
-        for _ in range(_GROUP):
+        for _ in range(GROUP):
             lr, hr = (side.to(device) for side in next(loader))
             optimizer.zero_grad()
             loss = functional.l1_loss(network(lr), hr)

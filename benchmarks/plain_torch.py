@@ -1,4 +1,4 @@
-"""What a plain PyTorch script does with one photograph, as the inference scripts of BasicSR and Real-ESRGAN do: read, enlarge
+"""What a plain PyTorch script does with one photograph, as inference scripts of BasicSR and Real-ESRGAN do: read, enlarge
 in float32, write.
 
 python benchmarks/plain_torch.py WEIGHTS.safetensors IN OUT THREADS

@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument(
         "--lpips", nargs=2, type=Path, metavar=("SQUEEZENET", "HEADS"), help="for lpips_squeeze as well"
     )
-    parser.add_argument("--metrics", type=Path, help="JSON {set: {metric: value}} to put on the card besides")
+    parser.add_argument("--generation", type=Path, help="what measure_generator.py wrote about this run")
     options = parser.parse_args()
     network, card = load(options.run / "weights.safetensors")
     log = (options.run / "log.jsonl").read_text(encoding="utf-8")
@@ -56,8 +56,9 @@ def main() -> None:
         metrics[name]["psnr_lr"] = round(report.psnr_lr, 2)
         if report.lpips_squeeze is not None:
             metrics[name]["lpips_squeeze"] = round(report.lpips_squeeze, 4)
-    if options.metrics:
-        metrics |= json.loads(options.metrics.read_text(encoding="utf-8"))
+    if options.generation:
+        measured = json.loads(options.generation.read_text(encoding="utf-8"))
+        metrics[measured["data"]] = of_generation(measured, options.run.name)
     card = card.replace(
         name=options.name or card.name,
         data=options.data_note,
@@ -74,6 +75,20 @@ def main() -> None:
     files.write_bytes(folder / "log.jsonl", log.encode())
     files.write_bytes(folder / "recipe.json", json.dumps(card.recipe, indent=1, sort_keys=True).encode() + b"\n")
     print(f"{card.name}: {metrics}, {card.speed}")
+
+
+def of_generation(measured: dict[str, Any], run: str) -> dict[str, float]:
+    """What a card says of a generator: shares as they are, beside what real images score; distances as multiples of that."""
+    (result,) = (result for result in measured["results"] if result["model"] == run)
+    metrics = {}
+    for score in result["scores"]:
+        name, value, ratio = score["metric"], score["value"], score.get("ratio")
+        if ratio is not None:
+            metrics[f"{name}_ratio"] = round(ratio, 3)
+        else:
+            metrics |= {name: round(value, 4)}
+            metrics |= {f"{name}_real": round(score["real"], 4)} if score["real"] is not None else {}
+    return metrics
 
 
 def without_folders(value: Any) -> Any:

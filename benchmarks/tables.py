@@ -43,8 +43,9 @@ def models() -> str:
 
 def generators() -> str:
     """The generators that come with the package, from their cards."""
-    headers = ("model", "what it does", "parameters", "MACs per image", "classifier accuracy", "trained")
-    return _table(headers, [_generator(card) for card in map(catalog.card, catalog.names()) if card.task == GENERATION])
+    headers = ("model", "what it does", "parameters", "MACs per image", "distance", "coverage", "classifier accuracy")
+    rows = [_generator(card) for card in map(catalog.card, catalog.names()) if card.task == GENERATION]
+    return _table((*headers, "trained"), rows)
 
 
 def _upscaler(card: Card) -> tuple[str, ...]:
@@ -60,12 +61,21 @@ def _upscaler(card: Card) -> tuple[str, ...]:
 
 
 def _generator(card: Card) -> tuple[str, ...]:
-    measured = "; ".join(
-        f"{name}: {values['classifier_accuracy']:.3f} (real pictures {values['real']:.3f})"
-        for name, values in card.metrics.items()
-        if "classifier_accuracy" in values
+    (measured,) = card.metrics.values() or ({},)
+    features = next((kind for kind in ("own", "squeezenet", "pixels") if f"fd_{kind}_ratio" in measured), "")
+    accuracy = measured.get("classifier_accuracy")
+    return (
+        *_head(card),
+        f"{measured[f'fd_{features}_ratio']:.1f} (`{features}`)" if features else "",
+        _beside_real(measured, f"coverage_{features}") if features else "",
+        _beside_real(measured, "classifier_accuracy") if accuracy is not None else "",
+        _training(card),
     )
-    return *_head(card), measured, _training(card)
+
+
+def _beside_real(measured: dict[str, float], name: str) -> str:
+    real = measured.get(f"{name}_real")
+    return f"{measured[name]:.3f}" + (f" (real {real:.3f})" if real is not None else "")
 
 
 def _head(card: Card) -> tuple[str, ...]:
@@ -126,6 +136,28 @@ def sr_recipes() -> str:
     ]
     headers = ("experiment", "recipe and changes", "parameters", "minutes", "steps", "LR pixels", "PSNR-Y (dB)")
     return _table((*headers, "against baseline"), rows)
+
+
+def gan_recipes() -> str:
+    """What changes of a GAN's recipe are worth at equal training time, the best first."""
+    path = RESULTS / "gan-recipes.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    ranked = sorted(measured.items(), key=lambda item: item[1].get("fd_own", {}).get("ratio") or float("inf"))
+    rows = [
+        (
+            f"`{name}`",
+            result["why"],
+            f"{result['parameters']:,}" if result.get("parameters") else "",
+            f"{result['images'] / 1e3:.0f} k",
+            *(
+                f"{result[metric][kind]:.3f}" if metric in result else "diverged"
+                for metric, kind in (("fd_own", "ratio"), ("coverage_own", "value"), ("classifier_accuracy", "value"))
+            ),
+        )
+        for name, result in ranked
+    ]
+    headers = ("experiment", "why", "parameters", "images", "distance / floor", "coverage", "classifier accuracy")
+    return _table(headers, rows)
 
 
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

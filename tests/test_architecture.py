@@ -15,7 +15,7 @@ ROOT = Path(mezzotint.__file__).parent
 # What each package or module may import of mezzotint, in functions as well as at the top. A longer name has its own rule
 # in place of its package's. Everything may import its own package. "mezzotint" alone is the version.
 ERRORS = {"errors"}
-CORE = ERRORS | {"card", "catalog", "files", "hardware", "refs", "tensors"}
+CORE = ERRORS | {"card", "catalog", "files", "hardware", "onnx_files", "refs", "tensors"}
 LAYERS = {
     # The ground floor.
     "errors": set(),
@@ -23,6 +23,9 @@ LAYERS = {
     "files": ERRORS,
     "refs": ERRORS,
     "tensors": ERRORS,
+    "pickled": set(),
+    "torch_files": ERRORS | {"pickled", "tensors"},
+    "onnx_files": ERRORS,
     "card": ERRORS | {"tensors"},
     "catalog": ERRORS | {"card"},
     "image": ERRORS | {"files"},
@@ -30,20 +33,25 @@ LAYERS = {
     "models": ERRORS | {"catalog"},  # the package is also the public function that lists names
     "models.weights": ERRORS | {"card", "files", "refs", "tensors", "models"},
     "models.feature_files": ERRORS | {"tensors", "models"},
+    "models.foreign_weights": ERRORS | {"card", "tensors", "torch_files", "models"},
     "losses": ERRORS | {"image"},
     "metrics": ERRORS | {"image"},
     "data": ERRORS | {"image"},
     "recipes": CORE | {"models", "losses"},
     # A run ends with the export of its weights.
     "training": CORE | {"recipes", "models", "losses", "metrics", "data", "image", "export", "mezzotint"},
+    # A fit of the noise to a picture: gradients here, images and PSNR as `generate` would give them.
+    "training.projection": CORE
+    | {"models.weights", "models.feature_files", "models.features", "losses", "metrics", "data"}
+    | {"pipelines.generate", "runtimes.pytorch", "training.schedules"},
     # Deployment.
     "runtimes": CORE | {"image"},
     "runtimes.pytorch": CORE | {"models.weights"},
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
-    "export": CORE | {"models.weights", "runtimes", "mezzotint"},
+    "export": CORE | {"models.weights", "models.foreign_weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
     "evaluation": CORE | {"data", "image", "metrics", "recipes", "runtimes", "pipelines", "models.feature_files"},
-    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files"},
+    "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files", "models.inception"},
     # The door.
     "cli": None,
     "mezzotint": None,
@@ -54,6 +62,7 @@ LAYERS = {
 OUTSIDE = {
     "image": {"numpy", "PIL"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
+    "image.video": {"numpy", "av"},  # the latter inside functions
     "models": {"torch"},
     "models.weights": {"torch", "safetensors"},
     "models.feature_files": {"torch", "safetensors"},

@@ -16,6 +16,7 @@ _API = {
     "load": "mezzotint.pipelines",
     "models": "mezzotint.catalog",
     "train": "mezzotint.training.run",
+    "project": "mezzotint.training.projection",
     "evaluate": "mezzotint.evaluation",
     "evaluate_generator": "mezzotint.evaluation",
     "export": "mezzotint.export",
@@ -30,6 +31,7 @@ __all__ = [
     "interpolate",
     "load",
     "models",
+    "project",
     "train",
     "upscale",
 ]
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from mezzotint.pipelines import load
     from mezzotint.pipelines.generate import generate
     from mezzotint.pipelines.upscale import upscale
+    from mezzotint.training.projection import project
     from mezzotint.training.run import train
 
 

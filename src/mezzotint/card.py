@@ -14,7 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from mezzotint.errors import InputError, ModelError
+from mezzotint.errors import InputError, ModelError, NoCardError
 from mezzotint.tensors import LARGEST_HEADER, read_header
 
 KEY = "mezzotint"
@@ -41,6 +41,7 @@ class Card:
     out_channels: int = 3
     scale: int | None = None  # super-resolution: output side / input side
     halo: int | None = None  # super-resolution: how far around a pixel the network looks; exact tiling needs this much
+    alignment: int | None = None  # super-resolution: exact tiles begin at multiples of this; None: anywhere
     latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of an image of noise
     size: tuple[int, int] | None = None  # generation: height, width
     labels: tuple[str, ...] = ()  # generation: class names in the order of their numbers; empty if unconditional
@@ -57,6 +58,8 @@ class Card:
     minutes: float | None = None
     data: str = ""
     licence: str = ""
+    # Weights of others: file, sha256, architecture, names of its tensors.
+    source: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)  # {"Set5": {"psnr_y": 31.2, "ssim_y": 0.88}}
     weights_sha256: str = ""  # over the tensors' bytes, in the order of their names
 
@@ -130,7 +133,7 @@ def read_card(path: str | Path) -> Card:
         except (ValueError, IndexError) as error:
             raise ModelError(f"{path} is not a readable model file ({error})") from error
     if KEY not in metadata:
-        raise ModelError(f"{path} carries no mezzotint card; it was not made by this tool")
+        raise NoCardError(f"{path} carries no mezzotint card; `mezzotint export` reads some weights of others")
     return Card.from_json(metadata[KEY], path)
 
 

@@ -72,7 +72,8 @@ def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
             raise InputError(f"{path} has no {twin.name} beside it{remedy}")
         raise InputError(f"no such model file: {path}")
     if path.is_file():
-        raise UsageError(f"{path} is not a model: expected .onnx, .safetensors or a run folder")
+        remedy = "; `mezzotint export` makes an .onnx of it" if path.suffix in (".pth", ".pt", ".ckpt") else ""
+        raise UsageError(f"{path} is not a model: expected .onnx, .safetensors or a run folder{remedy}")
     shipped = SHIPPED / f"{text}{suffix}"
     if "/" not in text and shipped.is_file():
         return shipped

@@ -40,6 +40,10 @@ class ModelError(MezzotintError):
     exit_code = 5
 
 
+class NoCardError(ModelError):
+    """A model file of others, which carries no card of ours."""
+
+
 class OutputError(MezzotintError):
     """An output that could not be written; what stood there before is untouched."""
 

@@ -19,7 +19,7 @@ LARGEST_HEADER = 8 << 20
 MOST_TENSORS = 20_000
 
 # Bytes per element of the types that weights may have.
-_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def _tensors(header: dict[str, object], start: int, size: int) -> dict[str, Tens
         if not isinstance(entry, dict):
             raise ValueError(f"the entry of tensor '{name[:80]}' is damaged")
         dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-        if dtype not in _WIDTHS or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+        if dtype not in WIDTHS or not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
             raise ValueError(f"the entry of tensor '{name[:80]}' is damaged")
-        if offsets[1] - offsets[0] != math.prod(shape) * _WIDTHS[dtype]:
+        if offsets[1] - offsets[0] != math.prod(shape) * WIDTHS[dtype]:
             raise ValueError(f"the size of tensor '{name[:80]}' does not fit its shape")
         tensors[name] = Tensor(dtype, tuple(shape), start + offsets[0], start + offsets[1])
     end = start

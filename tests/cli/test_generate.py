@@ -11,6 +11,7 @@ from PIL import Image
 from mezzotint import catalog, runtimes
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
+from mezzotint.pipelines.latent_file import write_latents
 
 CLASSES = ("Bag", "Coat", "Ankle boot")
 SIDE = 28
@@ -181,3 +182,21 @@ def test_help_needs_neither_torch_nor_openvino():
     """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=True)
     assert "--truncation" in result.stdout and result.stdout.splitlines()[-1].strip() == "loaded"
+
+
+def test_the_images_of_given_latents(tmp_path, capsys):
+    z = np.array([[-1, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]], np.float32)
+    card = catalog.card("clothes").replace(weights_sha256="other")
+    write_latents(tmp_path / "z.json", card, z, [{"label": name} for name in ("Coat", "Bag", None)])
+    given = ("-m", "clothes", "--latent", tmp_path / "z.json")
+    assert run(*given, "-o", tmp_path / "a.npz") == 0
+    assert "other weights" in capsys.readouterr().err
+    arrays = np.load(tmp_path / "a.npz")
+    assert arrays["labels"].tolist() == [1, 0, 2] and arrays["images"][:, 5, 5, 0].tolist() == [96, 159, 191]
+    assert run(*given, "-n", 2, "--label", "Bag", "-o", tmp_path / "b.npz") == 0
+    assert np.load(tmp_path / "b.npz")["labels"].tolist() == [0, 0]
+    assert run(*given, "-n", 4) == 2 and run(*given, "--truncation", 1) == 2
+    assert run("-m", "clothes", "--latent", tmp_path / "a.npz") == 2
+    np.save(tmp_path / "z.npy", z)
+    assert run("-m", "marks", "--latent", tmp_path / "z.npy", "-o", tmp_path / "c.png") == 0
+    assert "Latents" in Image.open(tmp_path / "c.png").info["xmp"].decode()

@@ -1,3 +1,4 @@
+import importlib.util
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ from PIL import Image
 from mezzotint import catalog, runtimes
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
+from mezzotint.pipelines.latent_file import write_latents
 
 CLASSES = ("Bag", "Coat", "Ankle boot")
 SIDE = 28
@@ -169,3 +171,28 @@ def test_the_shipped_generator_walks_and_is_enlarged(tmp_path):
     assert run(*options, "--label", "Bag", "--upscale", 2, "-o", tmp_path / "large.webp") == 0
     with Image.open(tmp_path / "large.webp") as film:
         assert film.size == (2 * SIDE, 2 * SIDE) and b"Upscaler" in film.info["xmp"]
+
+
+def test_a_walk_through_the_latents_of_a_file(models, tmp_path, capsys):
+    z = np.array([[-1, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]], np.float32)
+    facts = [{"label": name} for name in ("Bag", "Coat", "Coat")]
+    write_latents(tmp_path / "z.json", catalog.card("clothes"), z, facts)
+    given = ("-m", "clothes", "--latent", tmp_path / "z.json")
+    assert run(*given, "--steps", 2, "-o", tmp_path / "film.apng") == 0
+    with Image.open(tmp_path / "film.apng") as film:
+        assert film.n_frames == 5 and "z.json" in film.info["xmp"].decode()
+        film.seek(4)
+        last = np.asarray(film.convert("L"))
+    assert last[5, 5] == 191 and last[0, 0] == 140
+    assert run(*given, "--label", "all", "--images", "2,0", "--steps", 1, "-o", tmp_path / "all.png") == 0
+    assert run(*given, "--seeds", 2) == 2 and run(*given, "--truncation", 1) == 2 and run(*given, "--images", 3) == 2
+    assert "3 latents" in capsys.readouterr().err
+
+
+def test_a_film_as_mp4_or_what_it_needs(models, tmp_path, capsys):
+    out = tmp_path / "walk.mp4"
+    code = run("-m", "marks", "--images", "0,1", "--steps", 3, "-o", out)
+    if importlib.util.find_spec("av"):
+        assert code == 0 and out.read_bytes()[4:8] == b"ftyp"
+    else:
+        assert code == 2 and "mezzotint[video]" in capsys.readouterr().err and not out.exists()

@@ -170,3 +170,15 @@ def test_batches_from_disk_equal_those_from_memory():
     memory, disk = pairs(image_set(*shapes)), pairs(image_set(*shapes, limit=0))
     assert isinstance(disk.lr.buffer, np.memmap)
     assert all(torch.equal(memory.batch(4)[key], disk.batch(4)[key]) for key in ("lr", "hr"))
+
+
+def test_every_fourth_batch_brings_held_out_images():
+    images, held_out = image_set(*[(5, 6, 1)] * 9).split(3)
+    batches = Images(images, batch=8, seed=1, held_out=held_out)
+    assert [step for step in range(8) if "held_out" in batches.batch(step)] == [3, 7]
+    known = {held_out[index].tobytes() for index in range(3)}
+    batch = batches.batch(3)
+    shown = ((batch["held_out"] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert {image.tobytes() for image in shown} <= known and len(batch["held_out_labels"]) == 8
+    trained = ((batch["real"] + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    assert not {image.tobytes() for image in trained} & known

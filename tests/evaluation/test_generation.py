@@ -11,7 +11,7 @@ from mezzotint import evaluate_generator
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
 from mezzotint.errors import InputError, ModelError, UsageError
-from mezzotint.evaluation import features, generation
+from mezzotint.evaluation import encoders, features, generation
 from mezzotint.models.feature_files import load_squeezenet
 from mezzotint.models.features import SmallClassifier, SqueezeNet11
 
@@ -104,7 +104,10 @@ def measured(data, few_patches):
 
 def test_new_images_of_the_same_distribution_pass(measured) -> None:
     report = measured(PERFECT)
-    assert report.findings == []
+    assert report.findings == [] and all(verdict.passed for verdict in report.verdicts)
+    judged = {verdict.metric for verdict in report.verdicts}
+    assert judged == {"training_z", "duplicates", "coverage_pixels", "precision_pixels", "fd_pixels", "swd"}
+    assert report["authentic"].value == pytest.approx(report["authentic"].real, abs=0.15)
     assert report["fd_pixels"].ratio < 1.3 and report["swd"].ratio < 1.5
     for metric in ("precision", "recall", "density", "coverage"):
         score = report[f"{metric}_pixels"]
@@ -144,6 +147,69 @@ def test_noise_is_far_and_not_precise(measured) -> None:
     assert report["fd_pixels"].ratio > 20 and report["swd"].ratio > 3
     assert report["precision_pixels"].value == 0 and report["kd_pixels"].value > 20 * abs(report["kd_pixels"].real)
     assert any("unlike the data" in finding for finding in report.findings)
+
+
+CONTROLS = {"copying": COPYING, "constant": CONSTANT, "half the classes": HALF, "noise": NOISE}
+
+
+@pytest.mark.parametrize(
+    ("control", "broken"),
+    [
+        ("copying", {"training_z"}),
+        ("constant", {"duplicates", "coverage_pixels"}),
+        ("half the classes", {"coverage_pixels"}),
+        ("noise", {"precision_pixels", "coverage_pixels", "fd_pixels"}),
+    ],
+)
+def test_each_control_fails_by_the_verdicts_it_should(measured, control, broken) -> None:
+    verdicts = {verdict.metric: verdict for verdict in measured(CONTROLS[control]).verdicts}
+    failed = {metric for metric, verdict in verdicts.items() if not verdict.passed}
+    assert broken <= failed
+    for metric in broken:
+        line = str(verdicts[metric])
+        assert (
+            line.startswith("FAIL") and ("at most" in line or "at least" in line) and verdicts[metric].finding in line
+        )
+    assert ("training_z" in failed) == (control == "copying")
+
+
+def test_held_out_images_in_place_of_generated_ones_pass(data) -> None:
+    # Real images of a third draw, which the generator holds and gives one after the other.
+    third, labels = bars(3, 2 * COUNT)
+    queues = [list(third[labels == label]) for label in range(CLASSES)]
+    report = evaluate_generator(Fake(lambda label, random: queues[label].pop(0)), *data, n=COUNT, classifier_images=0)
+    assert all(verdict.passed for verdict in report.verdicts)
+
+
+def test_a_copying_generator_is_not_authentic(measured) -> None:
+    report = measured(COPYING)
+    assert report["authentic"].value < 0.05 < report["authentic"].real and report["ct_cells"].value < -4
+
+
+def test_images_enlarged_by_a_second_stage_are_measured_at_their_size(data, tmp_path) -> None:
+    # Bars of twice the size, of which the generator makes the small ones.
+    for name, seed in (("train", 1), ("test", 2)):
+        write_idx(tmp_path / f"{name}-idx3-ubyte", bars(seed, 64)[0].repeat(2, axis=1).repeat(2, axis=2))
+    paths = tmp_path / "train-idx3-ubyte", tmp_path / "test-idx3-ubyte"
+    report = evaluate_generator(PERFECT, *paths, n=32, classifier_images=0, upscale="bicubic-x2")
+    assert report.triptychs.shape[1:] == (3, 2 * SIDE, 2 * SIDE, 1) and report.upscale == "bicubic-x2"
+    assert json.loads(report.to_json())["upscale"] == "bicubic-x2" and any("32x32" in note for note in report.notes)
+    # Bicubic is smooth where these real images are made of blocks: the patches tell.
+    assert report["fd_pixels"].ratio < 3 and report["swd"].ratio > report["fd_pixels"].ratio
+
+
+def test_fid_is_what_the_distance_is_called_in_inceptions_features_only(data, monkeypatch, tmp_path) -> None:
+    facts = {"network": "inception.InceptionV3", "sha256": "67"}
+    stand_in = encoders.Encoder(lambda images: encoders.thumbs(images)[:, ::16], facts)
+    monkeypatch.setattr(generation, "fid_inception", lambda path, threads: stand_in)
+    report = evaluate_generator(PERFECT, *data, n=64, classifier_images=0, inception="file.pth")
+    assert "fid" in report.scores and "fd_inception" not in report.scores and report.features["inception"] == facts
+    assert report["fid"].ratio is not None and "kd_inception" in report.scores
+    assert any(note.startswith("fid: 64 generated") for note in report.notes)
+    monkeypatch.undo()
+    (tmp_path / "other.pth").write_bytes(b"something else")
+    with pytest.raises(ModelError, match="not pt_inception"):
+        evaluate_generator(PERFECT, *data, inception=tmp_path / "other.pth")
 
 
 def test_labels_give_a_classifier(data) -> None:
@@ -291,7 +357,7 @@ def test_the_command_prints_a_table_and_what_it_means(command, data, tmp_path) -
     rows = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     assert code == 0 and err == ""
     assert float(rows["fd_pixels"][0]) / float(rows["fd_pixels"][1]) == pytest.approx(float(rows["fd_pixels"][2]), 0.01)
-    assert "copies training images" in out
+    assert "copies training images" in out and "FAIL  training_z" in out and "pass  coverage_pixels" in out
     assert sheet.stat().st_size > 1000
 
 
@@ -316,6 +382,8 @@ def test_the_command_as_json_and_into_a_file(command, data, tmp_path) -> None:
         (["bicubic-x2", "--pictures", "a.png"], "--pictures is for generators"),
         (["bars", "--pictures", "a.txt"], "a.txt: a picture's name ends"),
         (["bars", "-n", "3"], "at least 16"),
+        (["bars", "--upscale", "fashion-28"], "cannot"),
+        (["bicubic-x2", "--inception", "a.pth"], "--inception is for generators"),
     ],
 )
 def test_options_of_the_other_task_are_refused(command, data, arguments, message) -> None:

@@ -10,11 +10,12 @@ sides = st.integers(1, 90)
 
 
 @settings(max_examples=120, deadline=None)
-@given(sides, sides, st.integers(1, 40), st.integers(0, 12))
-def test_cores_cover_the_image_once_and_have_their_halo(height, width, tile, halo):
+@given(sides, sides, st.integers(1, 40), st.integers(0, 12), st.sampled_from([1, 1, 2, 4, 8]))
+def test_cores_cover_the_image_once_and_have_their_halo(height, width, tile, halo, alignment):
     covered = np.zeros((height, width), int)
     shapes = set()
-    for core, padded in tiles(height, width, tile, halo):
+    for core, padded in tiles(height, width, tile, halo, alignment):
+        assert padded.top % alignment == padded.left % alignment == 0
         assert core.top < core.bottom and core.left < core.right
         covered[core.top : core.bottom, core.left : core.right] += 1
         assert padded.top <= max(0, core.top - halo) and padded.bottom >= min(height, core.bottom + halo)
@@ -23,7 +24,8 @@ def test_cores_cover_the_image_once_and_have_their_halo(height, width, tile, hal
         shapes.add((padded.bottom - padded.top, padded.right - padded.left))
     assert (covered == 1).all()
     ((rows, columns),) = shapes
-    assert rows <= tile + 2 * halo and columns <= tile + 2 * halo
+    largest = max(tile, alignment) + 2 * halo + 2 * (alignment - 1)
+    assert rows <= largest and columns <= largest
 
 
 def network(scale, depth, seed=0):

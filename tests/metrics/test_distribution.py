@@ -12,6 +12,7 @@ from mezzotint.metrics.distribution import (
     frechet_distance,
     kernel_distance,
     precision_recall,
+    realism,
     sliced_wasserstein,
 )
 
@@ -239,3 +240,21 @@ def test_levels_by_size_and_colour(side: int, levels: int) -> None:
 def test_what_cannot_be_compared_is_refused(call) -> None:
     with pytest.raises(UsageError):
         call()
+
+
+def test_realism_is_above_one_inside_the_manifold_and_falls_outside() -> None:
+    random = np.random.default_rng(0)
+    real = random.standard_normal((300, 3))
+    inside = realism(real, random.standard_normal((200, 3)) / 2)
+    outside = realism(real, 6 + random.standard_normal((200, 3)) / 2)
+    assert np.median(inside) > 1 and outside.max() < 0.5
+    assert np.isinf(realism(real, real)).mean() == pytest.approx(0.5, abs=0.01)
+    # By hand: radii to the 1st neighbour 1, 1, 2, 4, of which the first two do not exceed the median of 1.5.
+    line = np.array([[0.0], [1], [3], [7]])
+    np.testing.assert_allclose(realism(line, np.array([[2.0], [7], [-0.5]]), 1), [1, 1 / 6, 2])
+
+
+def test_realism_where_real_vectors_are_equal() -> None:
+    assert (
+        np.isinf(realism(np.zeros((5, 2)), np.zeros((1, 2)))).all() and realism(np.zeros((5, 2)), np.ones((1, 2))) == 0
+    )

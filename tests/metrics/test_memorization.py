@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from mezzotint.errors import UsageError
-from mezzotint.metrics.memorization import ct_score, duplicate_rate, memorization, thumbnails
+from mezzotint.metrics.memorization import (
+    closeness,
+    ct_cells,
+    ct_score,
+    duplicate_rate,
+    memorization,
+    thumbnails,
+)
+from mezzotint.metrics.neighbours import nearest
 
 
 def normal(seed: int, *shape: int) -> np.ndarray:
@@ -104,3 +112,39 @@ def test_mistakes() -> None:
     ):
         with pytest.raises(UsageError):
             call()
+
+
+def test_closeness_of_copies_near_copies_and_new_vectors() -> None:
+    training = np.array([[0.0, 0], [2, 0], [10, 0], [13, 0]])
+    images = np.array([[0, 0], [0, 1], [10, 3], [11, 0]])
+    np.testing.assert_allclose(closeness(images, training), [0, 0.5, 1, 1 / 3])
+    # What lies twice in the data is no measure of near.
+    twice = np.concatenate([training, training[:1]])
+    np.testing.assert_allclose(closeness(images[:2], twice), [0, np.inf])
+
+
+def test_new_data_are_as_authentic_as_held_out_ones_and_near_copies_are_not() -> None:
+    new = memorization(normal(5, 300, 6), normal(0, 600, 6), normal(1, 300, 6))
+    assert new.authentic == pytest.approx(new.expected_authentic, abs=0.12) and 0.3 < new.authentic < 0.7
+    training = normal(0, 600, 6)
+    copied = memorization(training[:300] + 0.05 * normal(2, 300, 6), training, normal(1, 300, 6))
+    assert copied.authentic < 0.05
+
+
+def test_cells_see_a_generator_that_copies_in_one_place_and_fails_in_another() -> None:
+    # Two far clusters: copies in one, in the other nothing but far vectors, so that the whole is as near as held-out data.
+    def pair(seed: int, count: int, spread: float = 1) -> np.ndarray:
+        return np.concatenate([normal(seed, count, 4), 40 + spread * normal(seed + 50, count, 4)])
+
+    training, held_out = pair(0, 400), pair(1, 200)
+    generated = np.concatenate([training[:200] + 0.05 * normal(2, 200, 4), 40 + 1.5 * normal(3, 200, 4)])
+    near, real = nearest(generated, training)[0], nearest(held_out, training)[0]
+    whole, cells = ct_score(near, real), ct_cells(generated, held_out, training, near, real)
+    assert ct_score(near[:200], real[:200]) < -10 and ct_score(near[200:], real[200:]) > 3
+    new = pair(7, 200)
+    fresh = ct_cells(new, held_out, training, nearest(new, training)[0], real)
+    assert abs(fresh) < 2 and np.isfinite(cells) and np.isfinite(whole)
+    copied = training[::2] + 0.05 * normal(4, 400, 4)
+    assert ct_cells(copied, held_out, training, nearest(copied, training)[0], real) < -4
+    # Too few for cells: one for all.
+    assert ct_cells(new[:9], held_out, training, near[:9], real) == ct_score(near[:9], real)

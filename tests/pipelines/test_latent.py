@@ -155,3 +155,14 @@ def test_frames_that_are_not_finite_are_refused(monkeypatch):
     monkeypatch.setattr(Fake, "__call__", lambda self, z: np.full((len(z), 1, 2, 3), np.nan))
     with pytest.raises(QualityError, match="frame 0"):
         walk(Generator(Fake(labels=())))
+
+
+def test_a_walk_through_given_latents():
+    generator = Generator(Fake())
+    z = np.stack(latents(3, 6))
+    film = walk(generator, numbers=(2, 0), steps=4, label=("Coat", "Bag"), latents=z)
+    ends = np.concatenate(list(generator.rendered(z[[2, 0]], np.array([1, 0]))))
+    np.testing.assert_array_equal(film[[0, 4]], ends)
+    assert every_class(generator, numbers=(0, 1, 2), steps=2, latents=z).shape == (3, 5, 2, 3, 1)
+    with pytest.raises(UsageError, match="3 latents"):
+        interpolate(generator, numbers=(0, 3), latents=z)

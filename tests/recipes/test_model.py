@@ -225,6 +225,12 @@ def test_all_mistakes_are_told_at_once_with_their_paths():
             ['method.consistency={"pixel.l1"=1.0}'],
             "pixel.l1 does not belong here; see mezzotint.losses.cons",
         ),
+        ("compact-x4", ["ramps.until=0.5"], "ramps: only generation has any"),
+        ("compact-x4", ["data.held_out=0.1"], "data.held_out: only generation has it"),
+        ("fashion-28", ["ramps.augment=[0, 0.2]"], "ramps.augment: method.augment names nothing to apply"),
+        ("dcgan-64", ["ramps.penalties=[1, 0.2]"], "ramps.penalties: the method has no penalties"),
+        ("fashion-28", ['method.augment=["spin"]'], "method.augment: mezzotint.data.differentiable has no 'spin'"),
+        ("fashion-28", ["method.adaptive=0.3"], "method.adaptive: needs method.augment and data.held_out"),
         ("compact-x4", ["data.patch=2"], "data.patch: Input should be greater than or equal to 3"),
     ],
 )
@@ -307,15 +313,16 @@ def test_generation_has_no_phases():
         model.read("fashion-28", ["phases=[{begin=0.5}]"])
 
 
-def test_planned_experiments_are_recipes_without_mistakes():
-    path = Path(__file__).parents[2] / "benchmarks" / "sr_recipes.toml"
+@pytest.mark.parametrize(("plan", "task"), [("sr_recipes", SUPER_RESOLUTION), ("gan_recipes", GENERATION)])
+def test_planned_experiments_are_recipes_without_mistakes(plan, task):
+    path = Path(__file__).parents[2] / "benchmarks" / f"{plan}.toml"
     file = tomllib.loads(path.read_text(encoding="utf-8"))
     names = [experiment["name"] for experiment in file["experiment"]]
     assert len(set(names)) == len(names) > 0 and all(experiment["why"] for experiment in file["experiment"])
     for experiment in file["experiment"]:
         overrides = [*file["always"], *experiment.get("overrides", [])]
         recipe = model.read(experiment.get("recipe", file["recipe"]), overrides)
-        assert recipe.task == SUPER_RESOLUTION and recipe.minutes is None
+        assert recipe.task == task and recipe.minutes is None
 
 
 def test_a_discriminator_of_one_size_does_not_go_with_growing_patches():

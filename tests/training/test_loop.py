@@ -126,6 +126,23 @@ def test_schedule_and_warm_up_reach_the_optimizer(tmp_path):
     assert method.rates == pytest.approx(expected)
 
 
+def test_ramps_reach_the_methods_dials_and_the_optimizers(tmp_path):
+    method, seen = Line(), []
+    method.dials, step = {}, method.step
+
+    def recorded(batch, update):
+        seen.append((dict(method.dials), method.optimizers["generator"].param_groups[0]["betas"]))
+        return step(batch, update)
+
+    method.step = recorded
+    ramps = model.Ramps(until=0.5, penalties=(2.0, 1.0), augment=(0.0, 0.4), second_beta=(0.9, 0.99))
+    fit(method, [Numbers()], recipe("steps=8").model_copy(update={"ramps": ramps}), tmp_path, CPU)
+    for index, (dials, betas) in enumerate(seen):
+        share = 0.5 * (1 - math.cos(math.pi * min(1, index / 4)))
+        assert dials == pytest.approx({"penalties": 2 - share, "augment": 0.4 * share})
+        assert betas == pytest.approx((0.9, 0.9 + 0.09 * share))
+
+
 def test_a_budget_of_minutes_ends_the_run_and_stretches_the_schedule(tmp_path):
     start = time.monotonic()
     method, state = run(tmp_path, None, "steps=10000000", "minutes=0.01", "schedule=cosine", "log_every=1000000")

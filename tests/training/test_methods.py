@@ -313,3 +313,38 @@ def test_a_teacher_that_does_not_fit_is_told(teacher):
         Distillation({"generator": Compact(scale=2)}, {}, {"pixel.l1": 1.0}, teacher="bicubic-x2")
     with pytest.raises(UsageError, match="between 0 and 1"):
         Distillation({"generator": Compact(scale=2)}, {}, {"pixel.l1": 1.0}, teacher=path, share=1.5)
+
+
+def test_the_discriminator_sees_all_images_augmented_and_penalties_ask_for_the_gradient_before_that(monkeypatch):
+    # In place of random contrast, a factor of 2: then D' = D(2x), and the gradient by x is twice the one by 2x.
+    monkeypatch.setattr("mezzotint.data.differentiable.contrast", lambda images: 2 * images)
+    method, batch = gan(penalties={"regularization.r1": 1.0}, augment=["contrast"])
+    method.dials["augment"] = 1.0
+    doubled = method.step(batch, Recorder(method))
+    discriminator = method.discriminator.requires_grad_(True)
+    by_hand = regularization.r1(lambda x, y: discriminator(2 * x, y), batch["real"], batch["real"], batch["labels"])
+    assert float(doubled["regularization.r1"].detach()) == pytest.approx(float(by_hand.detach()), rel=1e-4)
+    assert float(doubled["real_logits"]) == pytest.approx(
+        float(discriminator(2 * batch["real"]).mean().detach()), rel=1e-4
+    )
+
+
+def test_dials_scale_penalties():
+    losses = {}
+    for factor in (0.0, 3.0):
+        method, batch = gan(penalties={"regularization.r1": 100.0})
+        method.dials["penalties"] = factor
+        record = Recorder(method)
+        losses[factor] = method.step(batch, record) | record.losses
+    expected = losses[0.0]["discriminator"] + 300 * float(losses[0.0]["regularization.r1"])
+    assert losses[3.0]["discriminator"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_augmentation_adapts_to_held_out_images():
+    method, batch = gan(augment=["brightness"], adaptive=0.1)
+    batch |= {"held_out": -batch["real"], "held_out_labels": batch["labels"]}
+    scalars = method.step(batch, Recorder(method))
+    with torch.no_grad():
+        expected = method.discriminator(batch["held_out"]).mean()
+    assert float(scalars["held_out_logits"]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(method.adaptive.count) == 1 and "adaptive" in method.networks

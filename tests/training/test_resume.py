@@ -27,7 +27,8 @@ TINY = {
     "gan": [
         "fashion-28", "generator.widths=[8,8]", "discriminator.widths=[8,8]", "data.size=[12,10]", "generator.size=[12,10]",
         "discriminator.size=[12,10]", "generator.num_classes=2", "discriminator.num_classes=2", "data.class_names=[]",
-        "data.batch=16", "steps=60", "validations=3",
+        "data.batch=16", "steps=60", "validations=3", "data.held_out=0.2", 'method.augment=["translate", "zoom", "cutout"]',
+        "method.adaptive=0.1", "ramps.augment=[0.1, 0.5]", "ramps.penalties=[2.0, 0.5]", "ramps.second_beta=[0.9, 0.99]",
     ],
     "srgan": ["srgan-x4", *TINY_SR, "discriminator.channels=4", "start=START", "generator.bilinear_start=false"],
 }  # fmt: skip

@@ -29,9 +29,9 @@ def picture(height: int, width: int) -> np.ndarray:
 
 def test_something_ships():
     assert {"compact-x4", "fashion-28"} <= set(TRAINED)
-    assert {path.name.removesuffix(".int8.onnx").removesuffix(".onnx") for path in catalog.SHIPPED.glob("*.onnx")} == set(
-        TRAINED
-    )
+    assert {
+        path.name.removesuffix(".int8.onnx").removesuffix(".onnx") for path in catalog.SHIPPED.glob("*.onnx")
+    } == set(TRAINED)
     assert {path.suffix for path in catalog.SHIPPED.iterdir()} <= {".onnx", ".safetensors"}
 
 

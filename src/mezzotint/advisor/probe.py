@@ -121,7 +121,7 @@ def _measure(
     peak, median = _peak_memory(), statistics.median(taken) / pictures
     return Measurement(
         model=pipeline.card.name,
-        runtime=type(pipeline.model).__module__.rpartition(".")[2],
+        runtime=type(getattr(pipeline.model, "model", pipeline.model)).__module__.rpartition(".")[2],
         precision=pipeline.model.precision,
         input=size,
         output=output,

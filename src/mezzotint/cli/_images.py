@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from mezzotint.card import Card
     from mezzotint.image.metadata import Metadata
+    from mezzotint.pipelines.latent_file import Latents
 
 # Fewer images than this are done before a progress bar would be read.
 _MANY = 500
@@ -29,6 +30,20 @@ def generator_card(model: str) -> Card:
     if card.task != GENERATION:
         raise UsageError(f"{card.name} is a {card.task} model and cannot generate; see `mezzotint models`")
     return card
+
+
+def given_latents(path: Path | None, card: Card, truncation: float | None) -> Latents | None:
+    """The latents of `--latent`, if it was given; says when they are of other weights. Raises `UsageError`, `InputError`."""
+    if path is None:
+        return None
+    from mezzotint.pipelines.latent_file import read_latents
+
+    if truncation is not None:
+        raise UsageError("--truncation is for noise that is drawn, and --latent gives the latents as they are")
+    latents = read_latents(path, card)
+    if latents.weights_sha256 and latents.weights_sha256 != card.weights_sha256:
+        print(f"mezzotint: {path} was made with other weights than those of {card.name}", file=sys.stderr)
+    return latents
 
 
 def kind_of(output: str, kinds: Mapping[str, str]) -> str:

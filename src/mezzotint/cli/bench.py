@@ -55,7 +55,7 @@ def bench(
     _check("precision", precision, runtimes.PRECISIONS)
     names = models or catalog.names()
     for name in names:
-        catalog.card(name)
+        runtimes.card(name)
     work = _Bench({"image": picture, "seconds": seconds, "threads": threads}, bool(runtime), as_json)
     with _status(as_json) as status:
         for name in names:

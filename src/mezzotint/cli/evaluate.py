@@ -37,6 +37,12 @@ def evaluate(
     features: Path | None = typer.Option(
         None, help="Generation: a .safetensors file of SqueezeNet 1.1 (torchvision's names) to measure distances by."
     ),
+    inception: Path | None = typer.Option(
+        None, help="Generation: pt_inception-2015-12-05-6726825d.pth, and no other file, to measure FID by."
+    ),
+    upscale: str | None = typer.Option(
+        None, help="Generation: measure the images enlarged by this super-resolution model, against DATA at that size."
+    ),
     classifier_images: int | None = typer.Option(
         None, min=0, help="Generation, labelled data: train the classifier on so many; 0: none. [default: 20000]"
     ),
@@ -68,14 +74,15 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="One JSON object per image or number and a last one for all."),
 ) -> None:
     """Measure a model. Super-resolution: PSNR and SSIM against high-resolution images, as papers report them. Generation:
-    distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score.
+    distance, fidelity, diversity, memorisation, and use for a classifier, each beside what real images score, with pass or
+    FAIL and the limit where there is one.
 
     Low-resolution images are made from DATA exactly as MATLAB's bicubic imresize makes them, unless DATA brings its own
     in a folder LR beside HR, or --degrade says how. PSNR-LR compares the result, reduced again, with the low-resolution
     image: how much of it contradicts what went in. With a test set of the papers, the last line compares with what they
     give for bicubic. Exits with 1 when some images could not be read, with 3 when none could.
     """
-    from mezzotint import catalog, files
+    from mezzotint import files, runtimes
     from mezzotint.card import GENERATION
     from mezzotint.image.formats import SUFFIXES
     from mezzotint.image.io import write
@@ -88,7 +95,14 @@ def evaluate(
         if path is not None and path.suffix.lower() not in SUFFIXES:
             raise UsageError(f"{path}: a picture's name ends with one of {', '.join(SUFFIXES)}")
     settings: dict[str, Any] = {"runtime": runtime, "precision": precision, "threads": threads}
-    given = {"n": n, "seed": seed, "reference": reference, "features": features, "classifier_images": classifier_images}
+    given: dict[str, Any] = {
+        "n": n,
+        "seed": seed,
+        "reference": reference,
+        "features": features,
+        "classifier_images": classifier_images,
+    }
+    given |= {"inception": inception, "upscale": upscale}
     chosen = {name: value for name, value in given.items() if value is not None}
     upscaling = {
         "protocol": protocol if protocol != "y" else None,
@@ -101,7 +115,7 @@ def evaluate(
     }
     report: Report | GeneratorReport
     collected: Panel | None = None
-    if catalog.card(model).task == GENERATION:
+    if runtimes.card(model).task == GENERATION:
         for name, value in upscaling.items():
             if value is not None:
                 raise UsageError(f"--{name.replace('_', '-')} is for super-resolution, and {model} generates images")
@@ -157,7 +171,7 @@ def _super_resolution(model: str, data: Path, settings: dict[str, Any], panel: P
 
 def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
     """An empty panel, with the second model loaded as the first will be."""
-    from mezzotint import catalog, runtimes
+    from mezzotint import runtimes
     from mezzotint.evaluation.panel import Panel
 
     other = None
@@ -165,7 +179,7 @@ def _panel(model: str, against: str | None, settings: dict[str, Any]) -> Panel:
         options = {name: settings[name] for name in ("runtime", "precision", "threads", "ensemble")}
         other = runtimes.load(against, **options)
     # Not the names on the cards, which two runs of one recipe share.
-    return Panel(model, catalog.card(model).scale or 1, other, against)
+    return Panel(model, runtimes.card(model).scale or 1, other, against)
 
 
 def _row(name: str, psnr: float, row: Result | Report) -> str:
@@ -191,7 +205,7 @@ def _generation(
     if as_json:
         print(json.dumps(report.summary(), ensure_ascii=False))
     else:
-        print("\n".join(["", *(report.findings or ["No copying, repetition or missing parts found."]), *report.notes]))
+        print("\n".join(["", *map(str, report.verdicts), *(["", *report.notes] if report.notes else [])]))
     if pictures is not None:
         _write_triptychs(report, pictures, overwrite)
     return report

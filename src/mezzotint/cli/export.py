@@ -1,4 +1,4 @@
-"""`mezzotint export`: trained weights as ONNX, also in int8."""
+"""`mezzotint export`: trained weights, also those of others, as ONNX, also in int8."""
 
 from __future__ import annotations
 
@@ -13,8 +13,14 @@ _SIDE, _PICTURES = 160, 16
 
 
 def export(
-    model: str = typer.Argument(help="A .safetensors file, a finished run folder, or a name from `mezzotint models`."),
-    output: Path = typer.Argument(help="The .onnx file to write."),
+    model: str = typer.Argument(
+        help="A .safetensors file, a finished run folder, a name from `mezzotint models`, or weights of others: .pth or "
+        ".safetensors of ESRGAN (RRDB), Real-ESRGAN's compact network (SRVGG) or SPAN."
+    ),
+    output: Path = typer.Argument(help="The .onnx file to write; of weights of others also .safetensors, to train on."),
+    name: str = typer.Option("", help="Weights of others: the name on their card. [default: the file's]"),
+    licence: str = typer.Option("", help="Weights of others: their licence, for the card."),
+    scale: int | None = typer.Option(None, help="Weights of others: how many times they enlarge; found if left out."),
     int8: bool = typer.Option(False, "--int8", help="With the inner convolutions in int8, for --precision int8."),
     calibrate: Path | None = typer.Option(None, metavar="FOLDER", help="Photographs to set the ranges of int8 by."),
     measure: list[Path] | None = typer.Option(
@@ -26,6 +32,8 @@ def export(
     threads: int | None = typer.Option(None, help="CPU threads for int8; all by default.", min=1),
 ) -> None:
     """Write weights as ONNX, for any input size, with their card inside.
+
+    Weights of others get a card that says which file they came from. No pickle is run to read them.
 
     The file is run at other sizes and compared with torch; it appears only if both agree within 1e-4. Needs
     mezzotint[train]. With --int8 it is made from the model's .onnx and compared with that on pictures; named
@@ -40,8 +48,9 @@ def export(
         raise UsageError("--calibrate and --measure are for --int8")
     from mezzotint.export import export as write
 
-    path = write(model, output, overwrite=overwrite)
-    print(f"{path}  {path.stat().st_size / 1e6:.2f} MB, verified against torch")
+    path = write(model, output, overwrite=overwrite, name=name, licence=licence, scale=scale)
+    verified = ", verified against torch" if path.suffix == ".onnx" else ""
+    print(f"{path}  {path.stat().st_size / 1e6:.2f} MB{verified}")
 
 
 def _int8(model: str, output: Path, calibrate: Path, sets: list[Path], overwrite: bool, threads: int | None) -> None:

@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from mezzotint.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,10 +24,23 @@ _MOST_COLUMNS = 16
 
 def generate(
     model: str = typer.Option("fashion-28", "-m", "--model", help="Name, run folder or file."),
-    n: int = typer.Option(16, "-n", help="How many images.", min=1),
+    n: int | None = typer.Option(None, "-n", help="How many images. [default: 16, or all of --latent]", min=1),
     seed: int = typer.Option(0, help="The same seed gives the same images, whatever -n."),
     label: str | None = typer.Option(None, help="Name or number of a class; 'all' goes through them in turn."),
     truncation: float | None = typer.Option(None, help="Draw noise beyond this anew: more typical, less varied."),
+    latent: Path | None = typer.Option(None, help="The images of this file's latents (`project`), not a seed's."),
+    real: Path | None = typer.Option(
+        None, help="The images it was trained on (folder, zip, IDX file): drop what copies them; see --best-of."
+    ),
+    best_of: int | None = typer.Option(
+        None, help="With --real: take the most realistic of so many candidates for each image. [default: 4]", min=1
+    ),
+    reference: Path | None = typer.Option(
+        None, help="With --real: held-out images, to know how near new ones come. [default: a part of --real]"
+    ),
+    features: Path | None = typer.Option(
+        None, help="With --real: judge realism by this .safetensors file of SqueezeNet 1.1, not by thumbnails."
+    ),
     upscale: float | None = typer.Option(None, help="Enlarge the images this many times by super-resolution."),
     columns: int | None = typer.Option(None, help="Width of the sheet, in images.", min=1),
     output: str | None = typer.Option(
@@ -43,6 +58,7 @@ def generate(
         check_free,
         enlarged,
         generator_card,
+        given_latents,
         kind_of,
         numbered,
         with_progress,
@@ -54,18 +70,38 @@ def generate(
     from mezzotint.pipelines.generate import ALL, Generator
 
     card = generator_card(model)
+    latents = given_latents(latent, card, truncation)
+    if latents is not None and n is not None and n > len(latents.z):
+        raise UsageError(f"{latent} holds {len(latents.z)} latents, fewer than -n {n}")
+    if real is None and (best_of or reference or features):
+        raise UsageError("--best-of, --reference and --features choose by comparison with real images: give --real")
+    if real is not None and latents is not None:
+        raise UsageError("--real chooses among candidates of a seed, and --latent gives the latents as they are")
+    n = n or (16 if latents is None else len(latents.z))
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.png"
     target = Path(output)
     kind = kind_of(output, dict.fromkeys(SUFFIXES, "sheet") | {ARRAYS: "arrays"})
     check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
-    start = time.perf_counter()
+    start, chosen = time.perf_counter(), None
     with interruptible("every file that is there is complete"):
         generator = Generator(runtimes.load(model, runtime, precision, threads))
-        labels = generator.labels(n, label)
-        batches = with_progress(generator.batches(n, seed, label, truncation), n, as_json)
-        facts = generator.facts(seed)
+        if real is not None:
+            from mezzotint.evaluation.selection import select
+
+            how: dict[str, Any] = {"label": label, "truncation": truncation, "features": features, "threads": threads}
+            chosen = select(generator, n, best_of or 4, real, reference, seed=seed, **how)
+            n, labels, drawn = len(chosen.images), chosen.labels, iter([chosen.images])
+            facts = generator.facts(seed) | {"Images": " ".join(map(str, chosen.numbers))}
+        elif latents is None:
+            labels, facts = generator.labels(n, label), generator.facts(seed)
+            drawn = generator.batches(n, seed, label, truncation)
+        else:
+            labels = latents.classes(generator, label)[:n]
+            facts = {**generator.facts(), "Latents": str(latent)}
+            drawn = generator.rendered(latents.z[:n], labels)
+        batches = with_progress(drawn, n, as_json)
         if upscale is not None:
             batches, enlarged_by = enlarged(batches, upscale, runtime, precision, threads)
             facts |= enlarged_by
@@ -78,17 +114,24 @@ def generate(
             _write_arrays(target, batches, labels, overwrite)
         else:
             every_class = bool(card.labels) and label in (None, ALL)
-            if every_class and columns is None and len(card.labels) <= _MOST_COLUMNS:
+            if every_class and latents is None and columns is None and len(card.labels) <= _MOST_COLUMNS:
                 columns = len(card.labels)
             captions = [card.labels[number] for number in labels] if every_class and n > 1 else None
             _write_sheet(target, batches, metadata, columns, captions, overwrite)
     seconds = round(time.perf_counter() - start, 3)
     if not as_json:
-        print(f"{card.name}, seed {seed}: {n} image{'s' * (n > 1)} -> {output} ({seconds:.2f} s)")
+        source = f"seed {seed}" if latent is None else latent.name
+        print(f"{card.name}, {source}: {n} image{'s' * (n > 1)} -> {output} ({seconds:.2f} s)")
+        if chosen is not None:
+            print(chosen.told())
         return
     if kind != "folder":
         print(json.dumps({"output": output, "n": n}))
     settings = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
+    if latent is not None:
+        settings |= {"seed": None, "latent": str(latent)}
+    if chosen is not None:
+        settings |= chosen.facts()
     print(json.dumps({"summary": True, **settings, "upscale": upscale, "seconds": seconds}))
 
 

@@ -38,8 +38,10 @@ def inspect(
 
 
 def _model(name_or_path: str) -> dict[str, Any]:
-    """Facts about a model, found without torch and without running it."""
-    card = catalog.card(name_or_path)
+    """Facts about a model, found without torch and, unless it is an ONNX file of others, without running it."""
+    from mezzotint import runtimes
+
+    card = runtimes.card(name_or_path)
     facts: dict[str, Any] = {"kind": "model", "file": None, "card": json.loads(card.to_json())}
     if card.macs and card.scale:
         # The measure of papers on small networks: 10^9 multiply-accumulates for a picture enlarged to 1280x720.

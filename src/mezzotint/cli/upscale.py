@@ -53,7 +53,7 @@ def upscale(
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object per picture, and a summary."),
 ) -> None:
     """Enlarge pictures by super-resolution; depth, transparency, colour profile and metadata are kept."""
-    from mezzotint import catalog, pipelines
+    from mezzotint import pipelines, runtimes
     from mezzotint.card import SUPER_RESOLUTION
     from mezzotint.cli._jobs import check_targets, plan
     from mezzotint.cli._signals import interruptible
@@ -70,7 +70,7 @@ def upscale(
         model, note = best_model(scale)
         if note:
             _warn(note)
-    card = catalog.card(model)
+    card = runtimes.card(model)
     if card.task != SUPER_RESOLUTION or card.scale is None:
         raise UsageError(f"{card.name} is a {card.task} model and cannot upscale; see `mezzotint models`")
     scale = float(card.scale if scale is None else scale)

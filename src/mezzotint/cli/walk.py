@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mezzotint.pipelines.generate import Generator
+    from mezzotint.pipelines.latent_file import Latents
 
 # All frames are held in memory; so many play for ten minutes.
 _MOST_FRAMES = 10_000
@@ -23,7 +25,10 @@ _MOST_FRAMES = 10_000
 def walk(
     model: str = typer.Option("fashion-28", "-m", "--model", help="Name, run folder or file."),
     seed: int = typer.Option(0, help="The seed whose images the walk goes through."),
-    images: str = typer.Option("0,1,2,3", help="Their numbers, as `generate` counts them from 0."),
+    images: str | None = typer.Option(
+        None, help="Their numbers, as `generate` counts them from 0. [default: 0,1,2,3, or all of --latent]"
+    ),
+    latent: Path | None = typer.Option(None, help="Walk through the latents of this file (`project`), not a seed's."),
     steps: int = typer.Option(16, help="Frames from one image to the next; 1 shows the images alone.", min=1),
     label: str | None = typer.Option(
         None, help="A class; or one for each image, with commas; every class side by side without it, or with 'all'."
@@ -38,7 +43,7 @@ def walk(
         None,
         "-o",
         "--output",
-        help="Film (.gif, .webp, .apng), sheet (.png, ...) or folder/. [default: MODEL-SEED.gif]",
+        help="Film (.gif, .webp, .apng, .mp4), sheet (.png, ...) or folder/. [default: MODEL-SEED.gif]",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that exist."),
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
@@ -53,7 +58,15 @@ def walk(
     import numpy as np
 
     from mezzotint import runtimes
-    from mezzotint.cli._images import check_free, enlarged, generator_card, kind_of, numbered, write_folder
+    from mezzotint.cli._images import (
+        check_free,
+        enlarged,
+        generator_card,
+        given_latents,
+        kind_of,
+        numbered,
+        write_folder,
+    )
     from mezzotint.cli._signals import interruptible
     from mezzotint.image.animation import ANIMATED, check_animation, write_animation
     from mezzotint.image.formats import SUFFIXES
@@ -65,7 +78,10 @@ def walk(
     from mezzotint.pipelines.latent import frames
 
     card = generator_card(model)
-    numbers = _numbers(images)
+    latents = given_latents(latent, card, truncation)
+    if latents is not None and seeds > 1:
+        raise UsageError("choose between --seeds and --latent, which takes the place of a seed")
+    numbers = _numbers(images) if images is not None else list(range(len(latents.z) if latents is not None else 4))
     count = frames(numbers, steps, loop)
     if count > _MOST_FRAMES:
         raise LimitError(f"a walk has at most {_MOST_FRAMES:,} frames, not {count:,}: take fewer --steps")
@@ -80,13 +96,15 @@ def walk(
     start = time.perf_counter()
     with interruptible("every file that is there is complete"):
         generator = Generator(runtimes.load(model, runtime, precision, threads))
-        in_all = bool(card.labels) and label in (None, ALL)
+        in_all = bool(card.labels) and (label == ALL or (label is None and latents is None))
         if in_all and seeds > 1:
             raise UsageError(f"choose between every class and {seeds} seeds: give a --label, or leave out --seeds")
         walks = _walks(
-            generator, range(seed, seed + seeds), numbers, steps, None if in_all else label, truncation, loop
+            generator, range(seed, seed + seeds), numbers, steps, ALL if in_all else label, truncation, loop, latents
         )
-        facts = generator.facts(seed) | {"Walk": f"images {images}, {steps} steps", "Seeds": str(seeds)}
+        where = f"images {','.join(map(str, numbers))}, {steps} steps"
+        facts = generator.facts(seed if latent is None else None) | {"Walk": where}
+        facts |= {"Seeds": str(seeds)} if latent is None else {"Latents": str(latent)}
         if upscale is not None:
             larger, enlarged_by = enlarged(walks, upscale, runtime, precision, threads)
             walks, facts = np.stack(list(larger)), facts | enlarged_by
@@ -111,13 +129,15 @@ def walk(
                         print(json.dumps({"output": str(path), "index": index}), flush=True)
     seconds = round(time.perf_counter() - start, 3)
     if not as_json:
-        print(f"{card.name}, seed {seed}: {count} frame{'s' * (count > 1)} -> {output} ({seconds:.2f} s)")
+        source = f"seed {seed}" if latent is None else latent.name
+        print(f"{card.name}, {source}: {count} frame{'s' * (count > 1)} -> {output} ({seconds:.2f} s)")
         return
     if kind != "folder":
         print(json.dumps({"output": output, "frames": count}))
     settings = {
         "model": card.name,
-        "seed": seed,
+        "seed": seed if latent is None else None,
+        "latent": None if latent is None else str(latent),
         "images": numbers,
         "steps": steps,
         "label": label,
@@ -144,17 +164,24 @@ def _walks(
     label: str | None,
     truncation: float | None,
     loop: bool,
+    latents: Latents | None,
 ) -> np.ndarray:
-    """The frames, L F H W C uint8: of each class if the generator has classes and none is named, else of each seed."""
+    """The frames, L F H W C uint8: of each class for the label "all", else of each seed. Latents bring their own classes."""
     import numpy as np
 
+    from mezzotint.pipelines.generate import ALL
     from mezzotint.pipelines.latent import every_class, interpolate
 
-    if generator.card.labels and label is None:
-        return every_class(generator, seeds[0], numbers, steps, truncation=truncation, loop=loop)
-    labels: str | list[str] | None = label
+    z = None if latents is None else latents.z
+    if generator.card.labels and label == ALL:
+        return every_class(generator, seeds[0], numbers, steps, truncation=truncation, loop=loop, latents=z)
+    labels: str | list[str] | list[int] | None = label
+    if generator.card.labels and label is None and latents is not None:
+        classes = latents.classes(generator)
+        # A number that no latent has is refused by the walk.
+        labels = [int(classes[number % len(classes)]) for number in numbers]
     # A class whose own name has a comma in it is one class.
     if label is not None and label.lower() not in [name.lower() for name in generator.card.labels] and "," in label:
         labels = [part.strip() for part in label.split(",")]
-    walks = [interpolate(generator, seed, numbers, steps, labels, truncation=truncation, loop=loop) for seed in seeds]
-    return np.stack([np.concatenate(list(batches)) for batches in walks])
+    through = partial(interpolate, generator, truncation=truncation, loop=loop, latents=z)
+    return np.stack([np.concatenate(list(through(seed, numbers, steps, labels))) for seed in seeds])

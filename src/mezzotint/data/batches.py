@@ -166,7 +166,8 @@ class DegradedPairs:
 class Images:
     """Whole images of one size for generation: `real` B C H W float32, -1 to 1, and `labels` B int64, on `device`.
 
-    Every epoch is a new permutation of the set. `flip` mirrors half of the images left to right.
+    Every epoch is a new permutation of the set. `flip` mirrors half of the images left to right. Of `held_out`, images
+    that nothing learns from, every fourth batch brings as many as `held_out` and `held_out_labels`, drawn at random.
     """
 
     def __init__(
@@ -177,12 +178,15 @@ class Images:
         flip: bool = False,
         device: torch.device = CPU,
         share: tuple[int, int] = (0, 1),
+        held_out: ImageSet | None = None,
     ) -> None:
         if len(set(images.shapes)) != 1:
             raise InputError("images of different sizes cannot form a batch")
         self.images, self.size, self.seed, self.flip, self.share = images, batch, seed, flip, share
-        self.labels = torch.tensor(images.labels)
-        self.device, self._layout, self._pixels = device, images.layout(), hold(images, device)
+        self.device, self._held_out = device, None
+        self._training = _Whole(images, device)
+        if held_out is not None:
+            self._held_out = _Whole(held_out, device)
         self._epoch = -1  # whose order is at hand
         self._order: np.ndarray = np.empty(0, np.int64)
 
@@ -192,11 +196,14 @@ class Images:
         rank, ranks = self.share
         start = step * self.size
         indices = [self._at(place) for place in range(start + rank, start + self.size, ranks)]
-        at, shape = places(self._layout[indices]), self.images.shapes[0]
-        if self.flip:
-            at = at.mirrored(random.integers(2, size=self.size)[rank::ranks], shape[1])
-        real = floats(cut(self._pixels, at, shape), self.device, 127.5, 127.5)
-        return {"real": real, "labels": self.labels[indices].to(self.device)}
+        flips = random.integers(2, size=self.size)[rank::ranks] if self.flip else None
+        real, labels = self._training.take(indices, flips)
+        batch = {"real": real, "labels": labels}
+        # The last of four: then those steps have them that are logged, every hundredth by default.
+        if self._held_out is not None and step % 4 == 3:
+            drawn = random.integers(len(self._held_out.labels), size=self.size)[rank::ranks]
+            batch["held_out"], batch["held_out_labels"] = self._held_out.take(drawn.tolist(), flips)
+        return batch
 
     def _at(self, place: int) -> int:
         epoch, offset = divmod(place, len(self.images))
@@ -204,6 +211,22 @@ class Images:
             self._epoch = epoch
             self._order = np.random.default_rng([self.seed, epoch, 0, 1]).permutation(len(self.images))
         return int(self._order[offset])
+
+
+class _Whole:
+    """Images of one size, to be taken by their numbers."""
+
+    def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self.labels, self.shape, self.device = torch.tensor(images.labels), images.shapes[0], device
+        self._layout, self._pixels = images.layout(), hold(images, device)
+
+    def take(self, indices: list[int], flips: np.ndarray | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images B C H W float32, -1 to 1, mirrored where `flips` is 1, and their labels B."""
+        at = places(self._layout[indices])
+        if flips is not None:
+            at = at.mirrored(flips, self.shape[1])
+        images = floats(cut(self._pixels, at, self.shape), self.device, 127.5, 127.5)
+        return images, self.labels[indices].to(self.device)
 
 
 def _dihedral(image: np.ndarray, turns: int, flip: int) -> np.ndarray:

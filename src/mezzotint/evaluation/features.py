@@ -19,6 +19,7 @@ from mezzotint.metrics.memorization import thumbnails
 from mezzotint.metrics.perceptual import PerceptualNetwork
 from mezzotint.models.feature_files import load_lpips_heads, load_squeezenet
 from mezzotint.models.features import SmallClassifier, SqueezeNet11, cut
+from mezzotint.models.inception import InceptionV3
 
 EPOCHS = 5
 _LARGEST_BATCH, _SMALLEST_BATCH = 128, 16
@@ -90,8 +91,8 @@ def predictions(network: SmallClassifier, images: np.ndarray) -> np.ndarray:
     return _run(network, _small(images)).argmax(1)
 
 
-def encode(network: SmallClassifier | SqueezeNet11, images: np.ndarray) -> np.ndarray:
-    """Features N D float32: of a `SmallClassifier` what its last layer sees, of SqueezeNet the average of its last map."""
+def encode(network: SmallClassifier | SqueezeNet11 | InceptionV3, images: np.ndarray) -> np.ndarray:
+    """Features N D float32: of a `SmallClassifier` what its last layer sees, of the others the average of their last map."""
     return _run(network.features, _small(images)) if isinstance(network, SmallClassifier) else _run(network, images)
 
 

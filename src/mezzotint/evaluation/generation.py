@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mezzotint import catalog, runtimes
-from mezzotint.card import GENERATION
+from mezzotint.card import GENERATION, Card
 from mezzotint.errors import UsageError
 from mezzotint.evaluation import generation_data
+from mezzotint.evaluation.encoders import Encoder, pixels, squeezenet, thumbs
+from mezzotint.evaluation.encoders import inception as fid_inception
 from mezzotint.evaluation.generation_data import FEWEST, Images, class_numbers
 from mezzotint.evaluation.generation_report import GeneratorReport, Score
 from mezzotint.metrics.distribution import (
@@ -26,8 +27,9 @@ from mezzotint.metrics.distribution import (
     precision_recall,
     sliced_wasserstein,
 )
-from mezzotint.metrics.memorization import duplicate_rate, memorization, thumbnails
+from mezzotint.metrics.memorization import duplicate_rate, memorization
 from mezzotint.pipelines.generate import Generator
+from mezzotint.pipelines.upscale import Upscaler
 
 # The paper of the sliced Wasserstein distance takes 8192; the noise of a quarter is still small beside its floor.
 _SWD_IMAGES = 2048
@@ -63,14 +65,6 @@ class _Sets:
         return self.held_out.first(self.count_others)
 
 
-@dataclass(frozen=True)
-class _Encoder:
-    """Images N H W C uint8 -> features N D, and what they are."""
-
-    encode: Callable[[np.ndarray], np.ndarray]
-    facts: dict[str, Any]
-
-
 def evaluate_generator(
     model: str | Path | runtimes.Model,
     real: str | Path,
@@ -79,6 +73,8 @@ def evaluate_generator(
     n: int = 10_000,
     seed: int = 0,
     features: str | Path | None = None,
+    inception: str | Path | None = None,
+    upscale: str | Path | None = None,
     classifier_images: int = 20_000,
     runtime: str = "auto",
     precision: str = "auto",
@@ -92,11 +88,14 @@ def evaluate_generator(
     of both sets limit n.
 
     `swd`, `duplicates` and the memorisation tests always; `fd_*` (Frechet), `kd_*` (kernel distance), `precision_*`,
-    `recall_*`, `density_*`, `coverage_*` in the features `squeezenet`, with a file of its weights as `features`; `own`, of
-    a small classifier trained here on `classifier_images` of the real images if they have labels (0: not); or else
-    `pixels`. For a generator with the same classes also `classifier_accuracy`, on the reference, of that classifier
-    trained on generated images, and `recognised`, the share of generated images it assigns to their label when trained
-    on real ones. The classifier and SqueezeNet need torch.
+    `recall_*`, `density_*`, `coverage_*` in the features `squeezenet`, with a file of its weights as `features`;
+    `inception`, with FID's own file as `inception`, where the Frechet distance is called `fid`; `own`, of a small classifier
+    trained here on `classifier_images` of the real images if they have labels (0: not); or else `pixels`. For a generator
+    with the same classes also `classifier_accuracy`, on the reference, of that classifier trained on generated images, and
+    `recognised`, the share of generated images it assigns to their label when trained on real ones. All networks need torch.
+
+    With `upscale`, a super-resolution model, what is measured are the generated images enlarged by it, against real ones of
+    that size.
 
     `on_score` is called with each number as it is known. Raises `UsageError` (unknown model, one that generates nothing,
     too few images, other classes in `reference`), `InputError`, `ModelError`, `QualityError` (an output not finite).
@@ -107,9 +106,14 @@ def evaluate_generator(
     if n < FEWEST:
         raise UsageError(f"at least {FEWEST} images must be generated, not {n}")
     # Whatever may be wrong with the files is told before the work.
-    encoders: dict[str, _Encoder] = {}
+    encoders: dict[str, Encoder] = {}
     if features is not None:
-        encoders["squeezenet"] = _squeezenet(features, threads)
+        encoders["squeezenet"] = squeezenet(features, threads)
+    if inception is not None:
+        encoders["inception"] = fid_inception(inception, threads)
+    upscaler = None
+    if upscale is not None:
+        upscaler, card = _second_stage(upscale, card, runtime, precision, threads)
     training, held_out, classes, notes = generation_data.load(card, real, reference, seed)
     generator = Generator(runtimes.load(model, runtime, precision, threads) if isinstance(model, str | Path) else model)
     count = min(n, len(training.pixels))
@@ -122,7 +126,13 @@ def evaluate_generator(
     size = max(count, lessons) if numbers is not None else count
     if lessons and lessons + count > len(training.pixels):
         notes.append("the classifier learnt from images that stand for real ones here: *_own is kinder with more data")
-    made = Images(generator.arrays(size, seed), None if numbers is None else numbers[generator.labels(size)])
+    images = generator.arrays(size, seed)
+    if upscaler is not None:
+        images = np.stack([upscaler(image) for image in images])
+        notes.append(
+            f"compared enlarged by {upscale}; real images smaller than {images.shape[2]}x{images.shape[1]} were, too"
+        )
+    made = Images(images, None if numbers is None else numbers[generator.labels(size)])
     sets = _Sets(made, training, held_out, count, min(n, len(held_out.pixels)))
 
     scores: dict[str, Score] = {}
@@ -140,12 +150,15 @@ def evaluate_generator(
         encoders["own"], found = _usefulness(sets, lessons, len(classes), seed, threads)
         tell(found)
     if not encoders:
-        encoders["pixels"] = _Encoder(_thumbs, {"network": "none: pixels, 0 to 1, averaged down to at most 16 a side"})
+        encoders["pixels"] = pixels()
     for name, encoder in encoders.items():
         fake, same, others = (encoder.encode(part.pixels) for part in (sets.fake, sets.same, sets.others))
         tell(_distribution(name, fake, same, others, seed))
         if min(len(fake), len(others)) < 2 * fake.shape[1]:
-            notes.append(f"fd_{name}: less than two images for each of {fake.shape[1]} dimensions; take more")
+            notes.append(f"{_frechet(name)}: less than two images for each of {fake.shape[1]} dimensions; take more")
+    if "inception" in encoders:
+        against = "papers take 50,000, and often the training set"
+        notes.append(f"fid: {count} generated against {sets.count_others} held-out images; {against}")
     return GeneratorReport(
         str(model) if isinstance(model, str | Path) else card.name,
         str(real),
@@ -156,6 +169,7 @@ def evaluate_generator(
         scores,
         notes,
         triptychs,
+        None if upscale is None else str(upscale),
     )
 
 
@@ -175,8 +189,8 @@ def _copies(sets: _Sets, seed: int) -> tuple[list[Score], np.ndarray]:
     """The memorisation scores, by pixels of thumbnails, and the triptychs."""
     queries = sets.fake.first(_COPY_IMAGES).pixels
     references = sets.held_out.first(_COPY_REFERENCES).pixels
-    found = memorization(_thumbs(queries), _thumbs(sets.training.pixels), _thumbs(references))
-    fake, same, others = (_thumbs(part.pixels) for part in (sets.fake, sets.same, sets.others))
+    found = memorization(thumbs(queries), thumbs(sets.training.pixels), thumbs(references))
+    fake, same, others = (thumbs(part.pixels) for part in (sets.fake, sets.same, sets.others))
     count = min(len(fake), len(others))
     near, sizes = (
         (len(queries), len(references), seed),
@@ -186,6 +200,8 @@ def _copies(sets: _Sets, seed: int) -> tuple[list[Score], np.ndarray]:
         Score("training_share", found.training_share, found.expected_share, *sizes),
         Score("training_z", found.training_z, None, *sizes),
         Score("ct_z", found.ct_z, None, *near),
+        Score("ct_cells", found.ct_cells, None, *near),
+        Score("authentic", found.authentic, found.expected_authentic, *near),
         Score("nearest_ratio", found.nearest_ratio, None, *near),
         Score("duplicates", duplicate_rate(fake, others), duplicate_rate(same, others), count, count, seed),
     ]
@@ -194,9 +210,7 @@ def _copies(sets: _Sets, seed: int) -> tuple[list[Score], np.ndarray]:
     return scores, np.stack([queries[chosen], *originals], axis=1)
 
 
-def _usefulness(
-    sets: _Sets, lessons: int, classes: int, seed: int, threads: int | None
-) -> tuple[_Encoder, list[Score]]:
+def _usefulness(sets: _Sets, lessons: int, classes: int, seed: int, threads: int | None) -> tuple[Encoder, list[Score]]:
     """The features of a classifier trained on real images; with a generator's labels, `classifier_accuracy` too."""
     from mezzotint.evaluation import features as networks
 
@@ -215,27 +229,28 @@ def _usefulness(
             Score("recognised", right, accuracy, len(fake.pixels), len(held_out.pixels), seed),
         ]
     facts = {"network": "features.SmallClassifier", "n": lessons, "seed": seed, "epochs": networks.EPOCHS}
-    return _Encoder(lambda images: networks.encode(teacher, images), {**facts, "accuracy": accuracy}), scores
+    return Encoder(lambda images: networks.encode(teacher, images), {**facts, "accuracy": accuracy}), scores
 
 
-def _squeezenet(path: str | Path, threads: int | None) -> _Encoder:
-    from mezzotint.evaluation import features as networks
-    from mezzotint.models.feature_files import load_squeezenet
-
-    networks.use_threads(threads)
-    network, digest = load_squeezenet(path)
-    facts = {"network": "features.SqueezeNet11", "file": Path(path).name, "sha256": digest}
-    return _Encoder(lambda images: networks.encode(network, images), facts)
+def _frechet(name: str) -> str:
+    """FID is what the Frechet distance is called in Inception's features, and in no others."""
+    return "fid" if name == "inception" else f"fd_{name}"
 
 
-def _thumbs(images: np.ndarray) -> np.ndarray:
-    return thumbnails(images).reshape(len(images), -1) / 255
+def _second_stage(
+    name: str | Path, card: Card, runtime: str, precision: str, threads: int | None
+) -> tuple[Upscaler, Card]:
+    """The upscaler, and the card of a generator whose images it has enlarged."""
+    upscaler = Upscaler(runtimes.load(name, runtime, precision, threads))
+    assert card.size is not None and upscaler.card.scale is not None
+    height, width = (side * upscaler.card.scale for side in card.size)
+    return upscaler, card.replace(size=(height, width))
 
 
 def _distribution(name: str, fake: np.ndarray, same: np.ndarray, others: np.ndarray, seed: int) -> Iterator[Score]:
     """Distances, fidelity and diversity of features N D, of the generator and of training images, against held-out ones."""
     sizes = len(fake), len(others), seed
-    yield Score(f"fd_{name}", frechet_distance(fake, others), frechet_distance(same, others), *sizes)
+    yield Score(_frechet(name), frechet_distance(fake, others), frechet_distance(same, others), *sizes)
     yield Score(f"kd_{name}", kernel_distance(fake, others), kernel_distance(same, others), *sizes)
     for metrics, measure in (("precision", "recall"), precision_recall), (("density", "coverage"), density_coverage):
         for metric, value, real in zip(metrics, measure(others, fake), measure(others, same), strict=True):

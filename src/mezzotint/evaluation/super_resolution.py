@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mezzotint import catalog, refs, runtimes
+from mezzotint import refs, runtimes
 from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.data.pairs import find_pairs, load_pair
 from mezzotint.data.sources import open_source
@@ -65,7 +65,7 @@ def evaluate(
     if protocol not in PROTOCOLS:
         raise UsageError(f"unknown protocol '{protocol}'; choose {' or '.join(PROTOCOLS)}")
     named = isinstance(model, str | Path)
-    card = catalog.card(model) if isinstance(model, str | Path) else model.card
+    card = runtimes.card(model) if isinstance(model, str | Path) else model.card
     if card.task != SUPER_RESOLUTION or card.scale is None:
         raise UsageError(f"{card.name} generates images; evaluate_generator measures that")
     source = open_source(data)
@@ -167,4 +167,5 @@ def _run(network: runtimes.Model, planes: np.ndarray) -> np.ndarray:
     card = network.card
     if card.scale is None or card.halo is None or planes.shape[2] * planes.shape[3] <= _LARGEST_WHOLE:
         return network(np.ascontiguousarray(planes))
-    return run_tiled(lambda part: network(np.ascontiguousarray(part)), planes, card.scale, card.halo, _TILE)
+    alignment = card.alignment or 1
+    return run_tiled(lambda part: network(np.ascontiguousarray(part)), planes, card.scale, card.halo, _TILE, alignment)

@@ -8,11 +8,13 @@ from types import ModuleType
 from typing import Any
 
 
-def export(source: str | Path, output: str | Path, *, overwrite: bool = False) -> Path:
-    """Write the verified `.onnx` of a `.safetensors` file, a run folder or a shipped model; see `export.onnx.export`."""
+def export(source: str | Path, output: str | Path, *, overwrite: bool = False, **foreign: Any) -> Path:
+    """Write the verified `.onnx` of a `.safetensors` file, a run folder, a shipped model or weights of others; see
+    `export.onnx.export`.
+    """
     from mezzotint.export import onnx
 
-    return onnx.export(source, output, overwrite=overwrite)
+    return onnx.export(source, output, overwrite=overwrite, **foreign)
 
 
 class _CallableModule(ModuleType):

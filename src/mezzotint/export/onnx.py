@@ -22,19 +22,26 @@ from mezzotint.card import GENERATION, KEY, Card
 from mezzotint.errors import ModelError, UsageError, missing_extra
 from mezzotint.export.output import check_output
 from mezzotint.export.rewrites import rewritten
-from mezzotint.models import weights
+from mezzotint.models import foreign_weights, weights
 
 # The exporter's native one, so nothing is converted; OpenVINO and ONNX Runtime have read it since 2023.
 OPSET = 18
 TOLERANCE = 1e-4
 
 
-def export(source: str | Path, output: str | Path, *, overwrite: bool = False) -> Path:
+def export(source: str | Path, output: str | Path, *, overwrite: bool = False, **foreign: Any) -> Path:
     """Write the `.onnx` of a `.safetensors` file, a finished run folder or a shipped model; returns its path.
+
+    `source` may also be weights of others (`models/foreign_weights.py`), for which `foreign` has the options `name`,
+    `licence` and `scale`; their `output` may be a `.safetensors` file, to train on from.
 
     Raises `UsageError` (also if `output` exists and `overwrite` is not given), `InputError`, `ModelError` (damaged weights,
     or an export that computes something else) and `OutputError`.
     """
+    if foreign_weights.is_foreign(source):
+        return _export_foreign(source, Path(output), overwrite, foreign)
+    if given := [key for key, value in foreign.items() if value]:
+        raise UsageError(f"{source} has a card of its own, which says its {given[0]}")
     path = catalog.find(source, catalog.TRAINED)
     if path is None:
         raise UsageError(f"'{source}' is built in and has no weights to export")
@@ -57,6 +64,16 @@ def export_network(network: nn.Module, card: Card, output: str | Path, *, overwr
     data = _onnx(rewritten(deployed), card)
     _verify(data, reference, card, output)
     files.write_bytes(output, data, overwrite=overwrite)
+    return output
+
+
+def _export_foreign(source: str | Path, output: Path, overwrite: bool, options: dict[str, Any]) -> Path:
+    """The same for weights of others."""
+    check_output(output, overwrite, (catalog.DEPLOYED, catalog.TRAINED))
+    network, card = foreign_weights.load(source, **options)
+    if output.suffix == catalog.DEPLOYED:
+        return export_network(network, card, output, overwrite=overwrite)
+    weights.save(network, card, output, overwrite=overwrite)
     return output
 
 

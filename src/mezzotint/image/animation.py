@@ -1,4 +1,4 @@
-"""Animations: frames -> a GIF, an animated WebP or an APNG that plays for ever."""
+"""Animations: frames -> a GIF, an animated WebP or an APNG that plays for ever, or an MP4."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from mezzotint.errors import OutputError, UsageError
+from mezzotint.errors import LimitError, OutputError, UsageError
 from mezzotint.files import atomic_write
 from mezzotint.image.encode import xmp_text
 from mezzotint.image.formats import FORMATS, check_size
 from mezzotint.image.metadata import Metadata
 from mezzotint.image.picture import Picture, to_pillow
+from mezzotint.image.video import encode_mp4, encoder
 
 # A .png is a still picture to everyone, though it could hold frames.
-ANIMATED = {".gif": "GIF", ".webp": "WebP", ".apng": "PNG"}
+ANIMATED = {".gif": "GIF", ".webp": "WebP", ".apng": "PNG", ".mp4": "MP4"}
 # Browsers play frames that are shorter than this five times as slowly; half a minute is a slide show.
 _SHORTEST, _LONGEST = 20, 30_000
+# Of a film: H.264's levels end there, and what plays it.
+_LARGEST_SIDE = 4096
 # A palette for all frames is found from this many of them.
 _MOST_FOR_PALETTE = 32
 
 
 def check_animation(path: str | Path, duration: int) -> None:
-    """Refuse, before any work, a suffix or a frame duration in ms that no animation has. Raises `UsageError`."""
+    """Refuse, before any work, a suffix or a frame duration in ms that no animation has, or a film without PyAV.
+
+    Raises `UsageError`.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in ANIMATED:
         raise UsageError(f"{path}: an animation is one of {', '.join(ANIMATED)}")
@@ -33,6 +39,8 @@ def check_animation(path: str | Path, duration: int) -> None:
         raise UsageError(f"a frame lasts {_SHORTEST} to {_LONGEST} ms, not {duration}")
     if suffix == ".gif" and duration % 10:
         raise UsageError(f"a GIF counts hundredths of a second: give a duration in whole tens of ms, not {duration}")
+    if suffix == ".mp4":
+        encoder()
 
 
 def write_animation(
@@ -47,13 +55,23 @@ def write_animation(
     """Write `frames`, N H W C uint8 (C of 1 or 3), each shown for `duration` ms, complete or not at all.
 
     WebP and APNG are lossless and carry `metadata`; a GIF carries `comment` in its place, is exact for grey and cut down
-    to 256 colours, the same for all frames, for RGB. Frames that are alike are stored once, for the sum of their times.
+    to 256 colours, the same for all frames, for RGB. Frames that are alike are stored once, for the sum of their times. An
+    MP4 (`video.encode_mp4`) carries `comment` too, is lossy, and needs PyAV.
     Raises `UsageError`, `LimitError` (sides), `OutputError`.
     """
     if frames.ndim != 4 or 0 in frames.shape or frames.dtype != np.uint8:
         raise UsageError(f"an animation is made of N H W C uint8 frames, not {frames.shape} {frames.dtype}")
     check_animation(path, duration)
     name = ANIMATED[Path(path).suffix.lower()]
+    if name == "MP4":
+        if max(frames.shape[1:3]) > _LARGEST_SIDE:
+            raise LimitError(
+                f"a film has sides of at most {_LARGEST_SIDE} pixels, not {frames.shape[2]}x{frames.shape[1]}"
+            )
+        film = encode_mp4(frames, duration, comment)
+        with atomic_write(path, overwrite=overwrite) as stream:
+            stream.write(film)
+        return
     check_size(name, frames.shape[2], frames.shape[1])
     importlib.import_module(f"PIL.{FORMATS[name].plugin.partition('.')[0]}")
     images = [to_pillow(Picture(frame)) for frame in frames]

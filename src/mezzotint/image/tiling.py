@@ -27,45 +27,54 @@ class Box:
     right: int
 
 
-def tiles(height: int, width: int, tile: int, halo: int) -> Iterator[tuple[Box, Box]]:
+def tiles(height: int, width: int, tile: int, halo: int, alignment: int = 1) -> Iterator[tuple[Box, Box]]:
     """Pairs (core, padded): cores cover the image once, each `padded` holds its core and `halo` pixels around it.
 
-    Padded boxes are clipped to the image and all of the same size, at most `tile + 2 * halo` a side, because runtimes
-    prepare themselves anew for each shape. Raises `UsageError` if `tile` < 1 or `halo` < 0.
+    Padded boxes are clipped to the image and all of the same size, at most `tile + 2 * halo` a side (rounded up so that
+    they can begin at multiples of `alignment`), because runtimes prepare themselves anew for each shape. Raises
+    `UsageError` if `tile` < 1 or `halo` < 0.
     """
     if tile < 1 or halo < 0:
         raise UsageError(f"tiles need a side of at least 1 and a halo of at least 0, not {tile} and {halo}")
-    columns = list(_spans(width, tile, halo))
-    for (top, bottom), (outer_top, outer_bottom) in _spans(height, tile, halo):
+    columns = list(_spans(width, tile, halo, alignment))
+    for (top, bottom), (outer_top, outer_bottom) in _spans(height, tile, halo, alignment):
         for (left, right), (outer_left, outer_right) in columns:
             yield Box(top, left, bottom, right), Box(outer_top, outer_left, outer_bottom, outer_right)
 
 
-def _spans(side: int, tile: int, halo: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _spans(side: int, tile: int, halo: int, alignment: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """(core, padded) along one side. The first and the last span need their halo on one end only."""
+    tile = max(tile, alignment)
     if side <= tile + 2 * halo:
         yield (0, side), (0, side)
         return
-    # n spans of p pixels cover 2 * (p - halo) + (n - 2) * (p - 2 * halo) = n * p - 2 * halo * (n - 1).
+    # n spans of p pixels cover 2 * (p - halo) + (n - 2) * (p - 2 * halo) = n * p - 2 * halo * (n - 1), and less by up to
+    # `alignment - 1` between two where a span begins further left.
     count = max(2, -(-(side - 2 * halo) // tile))
-    padded = -(-(side + 2 * halo * (count - 1)) // count)
+    padded = -(-(side + (2 * halo + alignment - 1) * (count - 1)) // count)
+    padded = min(side, padded + (side - padded) % alignment)
     start = 0
-    for _ in range(count):
-        outer = min(max(0, start - halo), side - padded)
+    while start < side:
+        outer = min(max(0, start - halo) // alignment * alignment, side - padded)
         end = side if outer + padded == side else outer + padded - halo
         yield (start, end), (outer, outer + padded)
         start = end
 
 
 def run_tiled(
-    function: Callable[[np.ndarray], np.ndarray], image: np.ndarray, scale: int, halo: int, tile: int | None = None
+    function: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    scale: int,
+    halo: int,
+    tile: int | None = None,
+    alignment: int = 1,
 ) -> np.ndarray:
     """`function(image)`, 1 C H W -> 1 C' sH sW, computed tile by tile; the whole at once if `tile` is None.
 
     The result has the type that `function` returns and its order in memory. Raises as `bands`.
     """
     height, result, top = image.shape[2] * scale, None, 0
-    for band in bands(function, image, scale, halo, tile):
+    for band in bands(function, image, scale, halo, tile, alignment):
         if band.shape[2] == height:
             return band
         if result is None:
@@ -77,7 +86,12 @@ def run_tiled(
 
 
 def bands(
-    function: Callable[[np.ndarray], np.ndarray], image: np.ndarray, scale: int, halo: int, tile: int | None = None
+    function: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    scale: int,
+    halo: int,
+    tile: int | None = None,
+    alignment: int = 1,
 ) -> Iterator[np.ndarray]:
     """`run_tiled`'s result as bands of rows from top to bottom, so that it is never held whole.
 
@@ -85,7 +99,7 @@ def bands(
     """
     height, width = image.shape[2:]
     band: np.ndarray | None = None
-    for core, padded in tiles(height, width, max(height, width) if tile is None else tile, halo):
+    for core, padded in tiles(height, width, max(height, width) if tile is None else tile, halo, alignment):
         part = function(image[:, :, padded.top : padded.bottom, padded.left : padded.right])
         expected = (padded.bottom - padded.top) * scale, (padded.right - padded.left) * scale
         if part.ndim != 4 or part.shape[2:] != expected:

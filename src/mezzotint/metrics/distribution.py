@@ -12,7 +12,14 @@ import numpy as np
 from mezzotint.errors import UsageError
 from mezzotint.metrics.neighbours import distances, radii
 
-__all__ = ["density_coverage", "frechet_distance", "kernel_distance", "precision_recall", "sliced_wasserstein"]
+__all__ = [
+    "density_coverage",
+    "frechet_distance",
+    "kernel_distance",
+    "precision_recall",
+    "realism",
+    "sliced_wasserstein",
+]
 
 _BLOCK = 2048
 _PATCH = 7
@@ -62,6 +69,23 @@ def precision_recall(real: np.ndarray, fake: np.ndarray, k: int = 3) -> tuple[fl
         precise += int((block <= radii_real).any(1).sum())
         recalled |= (block <= radii_fake[rows, None]).any(0)
     return precise / len(fake), float(recalled.mean())
+
+
+def realism(real: np.ndarray, fake: np.ndarray, k: int = 3) -> np.ndarray:
+    """How realistic each of `fake` M D is beside `real` N D: M (Kynkaanniemi et al. 2019, section 5, equation 3).
+
+    The largest of a real vector's radius (out to its `k`-th neighbour) over the fake's distance from it: above 1 it lies
+    inside the manifold that `precision_recall` counts. As there in the paper, real vectors whose radius exceeds the median
+    do not count, since in sparse regions anything would look real. Infinite for a vector equal to a real one.
+    """
+    reach = radii(real, k)
+    kept = reach <= np.median(reach)
+    found = np.empty(len(fake))
+    for rows, block in distances(fake, real[kept]):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = reach[kept] / block
+        found[rows] = np.where(np.isnan(ratios), np.inf, ratios).max(1)
+    return found
 
 
 def density_coverage(real: np.ndarray, fake: np.ndarray, k: int = 5) -> tuple[float, float]:

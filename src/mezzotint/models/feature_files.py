@@ -15,6 +15,7 @@ from torch import nn
 
 from mezzotint.errors import InputError, ModelError, missing_extra
 from mezzotint.models.features import SqueezeNet11
+from mezzotint.models.inception import InceptionV3
 from mezzotint.models.vgg import VGG19
 from mezzotint.tensors import digest, read_header
 
@@ -26,6 +27,11 @@ LPIPS_LAYERS = {"relu1": 64, "fire3": 128, "fire5": 256, "fire6": 384, "fire7": 
 
 # torchvision names its files after the first digits of their SHA-256.
 _VGG19_SHA256 = "dcbb9e9d"
+# TensorFlow's weights in the names of torchvision, as pytorch-fid and torch-fidelity publish them: one file under two names.
+_INCEPTION = (
+    "pt_inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
 _LARGEST_FILE = 1 << 30
 
 
@@ -48,9 +54,26 @@ def load_vgg19(path: str | Path) -> tuple[VGG19, str]:
     """
     with torch.random.fork_rng(devices=[]):
         network = VGG19()
-    read = _read_torchvision if Path(path).suffix == ".pth" else _read
-    state, sha256 = read(path, _shapes(network), "VGG19")
+    if Path(path).suffix == ".pth":
+        name = f"torchvision's vgg19-{_VGG19_SHA256}.pth"
+        state, sha256 = _read_pth(path, _shapes(network), "VGG19", name, _VGG19_SHA256)
+    else:
+        state, sha256 = _read(path, _shapes(network), "VGG19")
     network.load_state_dict(state)
+    return network.eval().requires_grad_(False), sha256
+
+
+def load_inception(path: str | Path) -> tuple[InceptionV3, str]:
+    """FID's Inception-v3 from the one file that defines it, `pt_inception-2015-12-05-6726825d.pth`, and its SHA-256.
+
+    Its bytes are checked before they are parsed; the classifier in it is left out.
+    """
+    with torch.random.fork_rng(devices=[]):
+        network = InceptionV3()
+    # How many batches its statistics were taken from matters to nothing, and not every such file says it.
+    shapes = {name: shape for name, shape in _shapes(network).items() if not name.endswith("num_batches_tracked")}
+    state, sha256 = _read_pth(path, shapes, "FID's Inception-v3", *_INCEPTION, alternative="")
+    network.load_state_dict(state, strict=False)
     return network.eval().requires_grad_(False), sha256
 
 
@@ -91,10 +114,15 @@ def _read(path: str | Path, shapes: Mapping[str, tuple[int, ...]], what: str) ->
     return _finite(path, {name: loaded[name].float() for name in shapes}), digest(data, tensors)
 
 
-def _read_torchvision(
-    path: str | Path, shapes: Mapping[str, tuple[int, ...]], what: str
+def _read_pth(
+    path: str | Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    what: str,
+    name: str,
+    begin: str,
+    alternative: str = ", or a .safetensors file of the same names",
 ) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors of `shapes` from torchvision's own file, which is parsed only when its SHA-256 is the known one."""
+    """The tensors of `shapes` from the file `name`, which is parsed only when its SHA-256 begins with `begin`."""
     path = Path(path)
     try:
         _check_length(path, what)
@@ -102,14 +130,11 @@ def _read_torchvision(
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-    if not sha256.startswith(_VGG19_SHA256):
-        raise ModelError(
-            f"{path} is not torchvision's vgg19-{_VGG19_SHA256}.pth: its SHA-256 begins with {sha256[:8]}; take that file, "
-            "or a .safetensors file of the same names"
-        )
+    if not sha256.startswith(begin):
+        raise ModelError(f"{path} is not {name}: its SHA-256 begins with {sha256[:8]}; take that file{alternative}")
     loaded = torch.load(path, map_location="cpu", weights_only=True)
-    _compare(path, {name: tuple(tensor.shape) for name, tensor in loaded.items()}, shapes, what)
-    return _finite(path, {name: loaded[name].float() for name in shapes}), sha256
+    _compare(path, {key: tuple(tensor.shape) for key, tensor in loaded.items()}, shapes, what)
+    return _finite(path, {key: loaded[key].float() for key in shapes}), sha256
 
 
 def _check_length(path: Path, what: str) -> None:

@@ -55,6 +55,10 @@ class Generator(nn.Module):
         self.transitions = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(widths))
         self.to_image = nn.Conv2d(widths[-1], out_channels * 4, 3, padding=1)
         initialize(self.linear, *self.transitions, self.to_image)
+        # The four pixels that a place is shuffled into begin alike (Aitken et al. 2017, section 3), or their differences
+        # stay visible for long as a grid.
+        with torch.no_grad():
+            self.to_image.weight.copy_(self.to_image.weight[::4].repeat_interleave(4, 0))
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """Images for noise `z` ~ N(0, 1) and, with classes, `labels` (int64)."""
@@ -89,11 +93,13 @@ class Discriminator(nn.Module):
             nn.Sequential(*(Block(width, total) for _ in range(blocks_per_stage))) for width in reversed(widths)
         )
         self.transitions = nn.ModuleList(nn.Conv2d(b, a, 1, bias=False) for a, b in reversed(list(pairwise(widths))))
-        # A convolution over the whole lowest resolution, one kernel for each channel.
-        self.gather = nn.Conv2d(widths[0], widths[0], self.sizes[0], groups=widths[0], bias=False)
+        # A convolution over the whole lowest resolution, one kernel for each channel: the same as a weighted sum, which does
+        # not take the slow way of depthwise convolutions backwards.
+        height, width = self.sizes[0]
+        self.gather = nn.Parameter(torch.randn(widths[0], height, width) * math.sqrt(2 / 1.04 / (height * width)))
         self.project = nn.Linear(widths[0], embedding_dim if num_classes else 1, bias=False)
         self.embedding = nn.Embedding(num_classes, embedding_dim) if num_classes else None
-        initialize(self.from_image, *self.transitions, self.gather, self.project)
+        initialize(self.from_image, *self.transitions, self.project)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """One logit for each image; larger means more real."""
@@ -104,7 +110,7 @@ class Discriminator(nn.Module):
             if index:
                 x = self.transitions[index - 1](F.avg_pool2d(x, 2, ceil_mode=True))
             x = stage(x)
-        features = self.project(self.gather(F.leaky_relu(x, 0.2)).flatten(1))
+        features = self.project((F.leaky_relu(x, 0.2) * self.gather).sum((2, 3)))
         if self.embedding is None:
             return features[:, 0]
         # Scaled as in attention, so that the logit does not grow with the embedding's size.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -37,12 +38,9 @@ def save(network: nn.Module, card: Card, path: str | Path, *, overwrite: bool = 
 
     # A copy of each: the format has no tensors that share memory.
     state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
-    _compare({name: tuple(tensor.shape) for name, tensor in state.items()}, _expected(card, path), path)
-    _check_finite(state, path)
-    total = hashlib.sha256()
-    for name in sorted(state):
-        total.update(state[name].flatten().view(torch.uint8).numpy())
-    card = counted(network, card).replace(weights_sha256=total.hexdigest())
+    _compare({name: tuple(tensor.shape) for name, tensor in state.items()}, expected_shapes(card, path), path)
+    check_finite(state, path)
+    card = counted(network, card).replace(weights_sha256=sha256(state))
     # One metadata key: the library writes several in varying order.
     files.write_bytes(path, safetensors.torch.save(state, {KEY: card.to_json()}), overwrite=overwrite)
     return card
@@ -63,7 +61,7 @@ def load(path: str | Path) -> tuple[nn.Module, Card]:
 
     path = Path(path)
     card, (_, tensors) = read_card(path), read_header(path)
-    _compare({name: tensor.shape for name, tensor in tensors.items()}, _expected(card, path), path)
+    _compare({name: tensor.shape for name, tensor in tensors.items()}, expected_shapes(card, path), path)
     try:
         data = path.read_bytes()
         state = safetensors.torch.load(data)
@@ -73,11 +71,19 @@ def load(path: str | Path) -> tuple[nn.Module, Card]:
         raise ModelError(f"{path} is not a readable model file ({error})") from error
     if card.weights_sha256 != digest(data, tensors):
         raise ModelError(f"{path} is damaged: its weights are not those on its card (SHA-256 differs)")
-    _check_finite(state, path)
+    check_finite(state, path)
     with torch.random.fork_rng(devices=[]):
-        network = _construct(card, path)
+        network = construct(card, path)
     network.load_state_dict(state)
     return network.eval(), card
+
+
+def sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over the bytes of tensors on the CPU, in the order of their names: what a card calls `weights_sha256`."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        total.update(state[name].contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def adopt(network: nn.Module, source: nn.Module) -> None:
@@ -128,7 +134,7 @@ def counted(network: nn.Module, card: Card) -> Card:
     return card.replace(parameters=parameters, macs=macs)
 
 
-def _construct(card: Card, path: str | Path) -> nn.Module:
+def construct(card: Card, path: str | Path) -> nn.Module:
     """The network a card describes, with untrained weights."""
     for name, value in card.arguments.items():
         sides = value if isinstance(value, list | tuple) else [value]
@@ -140,10 +146,10 @@ def _construct(card: Card, path: str | Path) -> nn.Module:
         raise ModelError(f"{path}: its card names a network this version cannot build ({error})") from error
 
 
-def _expected(card: Card, path: str | Path) -> dict[str, tuple[int, ...]]:
+def expected_shapes(card: Card, path: str | Path) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the tensors that the card's network holds, found without allocating them."""
     with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in _construct(card, path).state_dict().items()}
+        return {name: tuple(tensor.shape) for name, tensor in construct(card, path).state_dict().items()}
 
 
 def _compare(shapes: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]], path: str | Path) -> None:
@@ -158,7 +164,7 @@ def _compare(shapes: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, 
             raise ModelError(f"{path} does not fit the network on its card: {difference}")
 
 
-def _check_finite(state: dict[str, torch.Tensor], path: str | Path) -> None:
+def check_finite(state: dict[str, torch.Tensor], path: str | Path) -> None:
     for name, tensor in state.items():
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise ModelError(f"{path}: weights '{name}' hold values that are not finite")

@@ -97,6 +97,11 @@ class Generator:
         pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
         return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
 
+    def rendered(self, z: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
+        """The images of any number of z, N latent_dim, at most 16 at a time. Arguments and errors as `render`."""
+        for start in range(0, len(z), BATCH):
+            yield self.render(z[start : start + BATCH], labels[start : start + BATCH], f"from latent {start}")
+
     def labels(self, n: int, label: int | str | None = None) -> np.ndarray:
         """The class of each of `n` images, N int64; -1 throughout if the model knows none. Raises `UsageError`."""
         if n < 1:
@@ -110,12 +115,12 @@ class Generator:
             return np.arange(n, dtype=np.int64) % len(classes)
         return np.full(n, self._class(label), np.int64)
 
-    def facts(self, seed: int) -> dict[str, str]:
-        """What is written into generated files: how these images came about."""
+    def facts(self, seed: int | None = None) -> dict[str, str]:
+        """What is written into generated files: how these images came about. `seed` is None for a z from elsewhere."""
         facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name}
         if self.card.weights_sha256:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
-        return {**facts, "Seed": str(seed)}
+        return facts if seed is None else {**facts, "Seed": str(seed)}
 
     def _class(self, label: int | str) -> int:
         """A class by its name, in any case, or by its number."""

@@ -11,6 +11,7 @@ gives in either class. `every_class` shows the same walk in each class instead, 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -58,6 +59,7 @@ def interpolate(
     *,
     truncation: float | None = None,
     loop: bool = False,
+    latents: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """The frames of a walk through the images `numbers` of a seed, at most 16 at a time: B H W C uint8.
 
@@ -66,11 +68,19 @@ def interpolate(
     and one number, given again and again, hold the noise still); None means what it means to `generate`, classes in
     turn by the images' numbers. Between two classes frames are cross-dissolves. `truncation` as in
     `Generator.batches`; between two images the noise may exceed it, as 1.41 times where the two are at right angles.
+    `latents`, N latent_dim: the images are those of these z, counted from 0, in place of a seed's.
     Raises `UsageError`, or `QualityError` for images that are not finite.
     """
     count = frames(numbers, steps, loop)
     check_noise(seed, truncation)
-    return _frames(generator, seed, numbers, steps, _classes(generator, numbers, label), truncation, count)
+    if latents is not None and max(numbers) >= len(latents):
+        raise UsageError(f"there are {len(latents)} latents, numbered from 0; none has the number {max(numbers)}")
+    if latents is None:
+        path = [noise(seed, number, generator.card.latent_shape, truncation) for number in numbers]
+    else:
+        path = [latents[number] for number in numbers]
+    what = f"seed {seed}" if latents is None else "given latents"
+    return _frames(generator, path, steps, _classes(generator, numbers, label), count, what)
 
 
 def every_class(
@@ -81,6 +91,7 @@ def every_class(
     *,
     truncation: float | None = None,
     loop: bool = False,
+    latents: np.ndarray | None = None,
 ) -> np.ndarray:
     """The same walk in every class of a conditional generator: L F H W C uint8, L classes of F frames each.
 
@@ -89,8 +100,8 @@ def every_class(
     if not generator.card.labels:
         raise UsageError(f"{generator.card.name} knows no classes to go through")
     labels = range(len(generator.card.labels))
-    walks = [interpolate(generator, seed, numbers, steps, i, truncation=truncation, loop=loop) for i in labels]
-    return np.stack([np.concatenate(list(walk)) for walk in walks])
+    walk = partial(interpolate, generator, seed, numbers, steps, truncation=truncation, loop=loop, latents=latents)
+    return np.stack([np.concatenate(list(walk(label))) for label in labels])
 
 
 def _classes(generator: Generator, numbers: Sequence[int], label: int | str | Sequence[int | str] | None) -> list[int]:
@@ -106,22 +117,15 @@ def _classes(generator: Generator, numbers: Sequence[int], label: int | str | Se
 
 
 def _frames(
-    generator: Generator,
-    seed: int,
-    numbers: Sequence[int],
-    steps: int,
-    classes: list[int],
-    truncation: float | None,
-    count: int,
+    generator: Generator, latents: list[np.ndarray], steps: int, classes: list[int], count: int, source: str
 ) -> Iterator[np.ndarray]:
-    latents = [noise(seed, number, generator.card.latent_shape, truncation) for number in numbers]
     for first in range(0, count, BATCH):
         places = range(first, min(first + BATCH, count))
-        legs = [(place // steps, (place // steps + 1) % len(numbers)) for place in places]
+        legs = [(place // steps, (place // steps + 1) % len(latents)) for place in places]
         shares = [place % steps / steps for place in places]
         z = np.stack([slerp(latents[i], latents[j], t) for (i, j), t in zip(legs, shares, strict=True)])
         here, there = (np.array([classes[leg[end]] for leg in legs], np.int64) for end in (0, 1))
-        what = f"seed {seed}, from frame {first} of a walk"
+        what = f"{source}, from frame {first} of a walk"
         images = generator.render(z, here, what)
         if (here != there).any():
             share = np.array(shares, np.float32)[:, None, None, None]

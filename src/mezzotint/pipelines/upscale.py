@@ -111,6 +111,8 @@ class Upscaler:
         facts = {"Software": f"mezzotint {__version__}", "Model": self.card.name}
         if self.card.weights_sha256:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
+        elif self.card.source:
+            facts["File"] = f"sha256:{self.card.source['sha256']}"
         return {**facts, "Scale": f"{scale or self._model_scale:g}"}
 
     def stamped(self, picture: Picture, scale: float | None = None) -> Picture:
@@ -162,7 +164,7 @@ class Upscaler:
     def _rows(self, pixels: np.ndarray, tile: int) -> Iterator[np.ndarray]:
         """H W C -> bands h sW C in the same type, from top to bottom."""
         image, function = pixels.transpose(2, 0, 1)[None], self._function(pixels, pixels.dtype)
-        for band in bands(function, image, self._model_scale, self._halo(tile), tile):
+        for band in bands(function, image, self._model_scale, self._halo(tile), tile, self.card.alignment or 1):
             yield np.ascontiguousarray(band[0].transpose(1, 2, 0))
 
     def _function(self, pixels: np.ndarray, result: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
@@ -184,7 +186,7 @@ class Upscaler:
         return large if large.shape == size else cast(np.ndarray, imresize(large, size=size))
 
     def _tiled(self, image: np.ndarray, function: Callable[[np.ndarray], np.ndarray], tile: int) -> np.ndarray:
-        return run_tiled(function, image, self._model_scale, self._halo(tile), tile or None)
+        return run_tiled(function, image, self._model_scale, self._halo(tile), tile or None, self.card.alignment or 1)
 
     def _halo(self, tile: int) -> int:
         if tile and self.card.halo is None:

@@ -50,6 +50,7 @@ def mistakes(facts: dict[str, Any]) -> list[str]:
         *_references(facts),
         *_phases(facts),
         *_mix(facts),
+        *_game(facts),
         *_parts(facts, targets),
         *_agreement(facts, arguments),
     ]
@@ -207,6 +208,27 @@ def _mix(facts: dict[str, Any]) -> Iterator[str]:
     batches = [part.get("batch") for part in (data, *_tables_of_phases(facts))]
     if {"cutmix", "mixup"} & set(mix) and 1 in batches:
         yield "data.mix: a batch of 1 has no other pair to mix with"
+
+
+def _game(facts: dict[str, Any]) -> Iterator[str]:
+    """Ramps, augmentation and held-out images of a GAN."""
+    method, data, ramps = (_table(facts, key) for key in ("method", "data", "ramps"))
+    generation = facts.get("task") == GENERATION
+    for name in method.get("augment") or [] if isinstance(method.get("augment"), list | tuple) else []:
+        try:
+            resolve(f"differentiable.{name}", "data")
+        except MezzotintError as error:
+            yield f"method.augment: {error}"
+    if ramps and not generation:
+        yield "ramps: only generation has any"
+    if _plain(ramps.get("augment")) not in (None, [0, 0]) and generation and not method.get("augment"):
+        yield "ramps.augment: method.augment names nothing to apply"
+    if _plain(ramps.get("penalties")) not in (None, [1, 1]) and generation and not method.get("penalties"):
+        yield "ramps.penalties: the method has no penalties"
+    if data.get("held_out") and not generation:
+        yield "data.held_out: only generation has it; give --validation"
+    if method.get("adaptive") is not None and not (method.get("augment") and data.get("held_out")):
+        yield "method.adaptive: needs method.augment and data.held_out"
 
 
 def _parts(facts: dict[str, Any], targets: dict[str, Any]) -> Iterator[str]:

@@ -4,6 +4,7 @@ hidden; every mistake is reported at once, with its path, before any work.
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -53,6 +54,7 @@ class Data(BaseModel):
     class_names: tuple[str, ...] = ()  # of a labelled set, in the order of their numbers
     augment: bool = True  # super-resolution: the eight flips and rotations; generation: mirrored left to right
     reuse: PositiveInt = 1  # with a [degradation]: how many patches are cut from each degraded region
+    held_out: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # generation: share of images to watch for overfitting
     # Super-resolution: functions of `data.augment` and the share of pairs that each changes.
     mix: dict[str, Annotated[float, Field(gt=0, le=1)]] = {}
 
@@ -65,6 +67,23 @@ class Phase(BaseModel):
     patch: Annotated[int, Field(ge=3)] | None = None
     batch: PositiveInt | None = None
     losses: dict[str, float] | None = None
+
+
+class Ramps(BaseModel):
+    """Generation: what goes from a first value to a second by half a cosine while the share `until` of the run is done
+    (Huang et al. 2024, section 4 and appendix D).
+    """
+
+    model_config = _STRICT
+    until: Annotated[float, Field(gt=0, le=1)] = 1.0
+    penalties: tuple[PositiveFloat, PositiveFloat] = (1.0, 1.0)  # factor on every weight in method.penalties
+    augment: tuple[Share, Share] = (0.0, 0.0)  # probability of each augmentation in method.augment
+    second_beta: tuple[Share, Share] | None = None  # of all optimizers
+
+    def at(self, progress: float, ends: tuple[float, float]) -> float:
+        """The value between `ends` when the share `progress` of the run is done."""
+        share = 0.5 * (1 - math.cos(math.pi * min(1.0, progress / self.until)))
+        return ends[0] + share * (ends[1] - ends[0])
 
 
 class Recipe(BaseModel):
@@ -84,6 +103,7 @@ class Recipe(BaseModel):
     phases: tuple[Phase, ...] = ()  # super-resolution: such as larger patches and squared errors at the end
     degradation: Component | None = None  # super-resolution: how LR is made; by default MATLAB's bicubic
     optimizer: dict[Literal["generator", "discriminator"], Optimizer]
+    ramps: Ramps | None = None
     schedule: Literal["constant", "cosine", "trapezoid"] = "cosine"
     warmup: int = Field(0, ge=0)  # steps over which the rate rises from 0
     ema: Share = 0.999
@@ -119,6 +139,7 @@ _KEYS = {
     "data": Data.model_fields,
     "optimizer": Optimizer.model_fields,
     "phases": Phase.model_fields,
+    "ramps": Ramps.model_fields,
 }
 
 

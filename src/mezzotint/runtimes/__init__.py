@@ -14,7 +14,7 @@ import numpy as np
 
 from mezzotint import catalog
 from mezzotint.card import SUPER_RESOLUTION, Card, read_card
-from mezzotint.errors import UsageError
+from mezzotint.errors import NoCardError, UsageError
 
 RUNTIMES = ("openvino", "onnx", "pytorch")
 PRECISIONS = ("auto", "f32", "bf16", "int8")
@@ -50,7 +50,7 @@ def load(
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision '{precision}'; choose {', '.join(PRECISIONS)}")
     if ensemble:
-        if catalog.card(name_or_path).task != SUPER_RESOLUTION:
+        if card(name_or_path).task != SUPER_RESOLUTION:
             raise UsageError(f"{name_or_path} generates images; an ensemble is for super-resolution")
         from mezzotint.runtimes.ensemble import Ensemble
 
@@ -66,4 +66,29 @@ def load(
 
         return bicubic.Bicubic(catalog.card(name_or_path))
     module = importlib.import_module(f"mezzotint.runtimes.{runtime}")
-    return module.load(path, read_card(path), precision, threads)
+    try:
+        return module.load(path, read_card(path), precision, threads)
+    except NoCardError:
+        if path.suffix != catalog.DEPLOYED:
+            raise
+    from mezzotint.runtimes import foreign
+
+    facts = foreign.card(path)
+    # Of a network that nothing is known of it is not known either that less exact arithmetic is safe.
+    model = module.load(path, facts, "f32" if precision == "auto" else precision, threads)
+    return foreign.Foreign(model, facts)
+
+
+def card(name_or_path: str | Path) -> Card:
+    """The card of a model, without loading it; of an `.onnx` file that has none, what running it once shows.
+
+    Raises as `catalog.card` and `foreign.card`.
+    """
+    try:
+        return catalog.card(name_or_path)
+    except NoCardError:
+        if Path(name_or_path).suffix != catalog.DEPLOYED:
+            raise
+    from mezzotint.runtimes import foreign
+
+    return foreign.card(name_or_path)

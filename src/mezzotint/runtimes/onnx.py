@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mezzotint import onnx_files
 from mezzotint.card import Card
 from mezzotint.errors import ModelError, UsageError, missing_extra
 from mezzotint.hardware import thread_limit
@@ -22,7 +23,12 @@ class OnnxRuntime:
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Run once; the inputs in the order of the file."""
-        return self._session.run(None, dict(zip(self._names, inputs, strict=True)))[0]
+        try:
+            return self._session.run(None, dict(zip(self._names, inputs, strict=True)))[0]
+        except Exception as error:  # its exceptions have no common base
+            shapes = " and ".join(str(list(array.shape)) for array in inputs)
+            cause = " ".join(str(error).split())[:300]
+            raise ModelError(f"{self.card.name} does not take an input of shape {shapes} ({cause})") from error
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> OnnxRuntime:
@@ -37,6 +43,7 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
     except ModuleNotFoundError as error:
         raise missing_extra("onnxruntime", "onnx") from error
 
+    onnx_files.check(path)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or thread_limit() or 0  # 0: its own choice
     # Waiting threads that spin would take the CPU from whatever else the process does.

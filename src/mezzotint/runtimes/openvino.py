@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from mezzotint import onnx_files
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
 from mezzotint.image.tiling import Box, tiles
-from mezzotint.runtimes.openvino_parts import Parts, for_bytes, taken_apart
+from mezzotint.runtimes.openvino_parts import Parts, enlarges, for_bytes, taken_apart
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
@@ -46,8 +47,22 @@ class OpenVINO:
         """Run once; the inputs in the order of the file. A new size costs no compilation."""
         with self._turn:
             if len(inputs) > 1 or self._parts.trunk is self._parts.finish is None:
-                return self._for_floats.tail.infer(list(inputs), share_inputs=True)[0].copy()
+                try:
+                    return self._for_floats.tail.infer(list(inputs), share_inputs=True)[0].copy()
+                except RuntimeError as error:
+                    shapes = " and ".join(str(list(array.shape)) for array in inputs)
+                    raise ModelError(
+                        f"{self.card.name} does not take an input of shape {shapes} ({_cause(error)})"
+                    ) from error
             return _run(self._for_floats, inputs[0])[0]
+
+    def ports(self) -> tuple[list[tuple[str, list[int | None]]], list[tuple[str, list[int | None]]]]:
+        """Type and shape of the inputs and of the outputs; None is any length."""
+        model = self._parts.tail
+        inputs, outputs = (
+            [(port.element_type.to_string(), _sides(port)) for port in ports] for ports in (model.inputs, model.outputs)
+        )
+        return inputs, outputs
 
     def bytes(self, lr: np.ndarray) -> np.ndarray | None:
         """The same for 8 bits: B H W C uint8, 0 to 255 -> B sH sW C uint8, clipped and rounded half up; None if anything in
@@ -113,29 +128,31 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
 
     `threads=None` is OpenVINO's choice, within a container's quota. Raises `ModelError` if the file is damaged.
     """
-    capabilities = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    onnx_files.check(path)
     if precision in ("auto", "int8"):
-        precision = "bf16" if "BF16" in capabilities else "f32"
+        precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
     if limit := threads or thread_limit():
         options["INFERENCE_NUM_THREADS"] = limit
 
     def compiled(model: Any, precision: str) -> Any:
+        hints = options | {"INFERENCE_PRECISION_HINT": precision}
         with _damage(path):
-            return (
-                core()
-                .compile_model(model, "CPU", options | {"INFERENCE_PRECISION_HINT": precision})
-                .create_infer_request()
-            )
+            return core().compile_model(model, "CPU", hints).create_infer_request()
 
     with _damage(path):
         model = core().read_model(path)
-        parts = taken_apart(model) if card.task == SUPER_RESOLUTION else Parts(None, model, None, 0)
+        # Files of others come in all forms; ours are pictures in, pictures out.
+        ours = card.task == SUPER_RESOLUTION and card.network != "onnx"
+        if ours and not enlarges(model):
+            raise ModelError(f"{path} does not turn one picture into another, as its card says")
+        parts = taken_apart(model) if ours else Parts(None, model, None, 0)
     return OpenVINO(parts, card, precision, compiled)
 
 
 def describe(path: Path) -> dict[str, Any]:
     """Inputs, outputs and counts of operations of an `.onnx` file. Raises `ModelError` if it is damaged."""
+    onnx_files.check(path)
     with _damage(path):
         network = core().read_model(path)
     return {
@@ -147,8 +164,12 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _port(port: Any) -> str:
     """Such as "f32 [?,3,?,?]"."""
-    sides = (str(side.get_length()) if side.is_static else "?" for side in port.partial_shape)
+    sides = ("?" if side is None else str(side) for side in _sides(port))
     return f"{port.element_type.to_string()} [{','.join(sides)}]"
+
+
+def _sides(port: Any) -> list[int | None]:
+    return [side.get_length() if side.is_static else None for side in port.partial_shape]
 
 
 @contextmanager
@@ -157,9 +178,13 @@ def _damage(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # Its messages run over many lines; the last one that says anything is the cause.
-        causes = [line.strip() for line in str(error).splitlines() if line.strip()] or ["unknown"]
-        raise ModelError(f"{path} is damaged or beyond OpenVINO ({causes[-1]})") from error
+        raise ModelError(f"{path} is damaged or beyond OpenVINO ({_cause(error)})") from error
+
+
+def _cause(error: RuntimeError) -> str:
+    """Its messages run over many lines; the last one that says anything is the cause."""
+    causes = [line.strip() for line in str(error).splitlines() if line.strip()] or ["unknown"]
+    return causes[-1][:300]
 
 
 @cache

@@ -38,6 +38,14 @@ class Parts:
     halo: int
 
 
+def enlarges(model: Any) -> bool:
+    """Whether it has one input and one output, both B C H W in float32."""
+    return len(model.inputs) == len(model.outputs) == 1 and all(
+        port.partial_shape.rank.is_static and len(port.partial_shape) == 4 and port.element_type.to_string() == "f32"
+        for port in (*model.inputs, *model.outputs)
+    )
+
+
 def taken_apart(model: Any) -> Parts:
     """The parts of an upscaler, B C H W -> B C sH sW; `model` itself is not changed."""
     trunk, tail, finish, halo = None, model, None, 0

@@ -76,11 +76,17 @@ def batches(
     recipe: Recipe, images: ImageSet, device: torch.device = CPU, share: tuple[int, int] = (0, 1)
 ) -> Sequence[PatchPairs | DegradedPairs | Images | Mixed]:
     """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be; of each the
-    share of one process, (rank, ranks).
+    share of one process, (rank, ranks). Generation keeps a share of them as held-out images.
     """
     data = recipe.data
     if recipe.task == GENERATION:
-        return [Images(images, data.batch, recipe.seed, data.augment, device, share)]
+        kept = None
+        if data.held_out:
+            count = max(1, round(data.held_out * len(images)))
+            if count >= len(images):
+                raise InputError(f"{len(images)} images are too few to hold out {data.held_out:.0%} of them")
+            images, kept = images.split(count)
+        return [Images(images, data.batch, recipe.seed, data.augment, device, share, kept)]
     made = (0, 1) if data.mix else share
     degrade, scale = degradation(recipe), scale_of(recipe)
     (patch, batch), *later = recipe.patches()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from mezzotint.card import GENERATION
+from mezzotint.data.differentiable import augmented
 from mezzotint.refs import resolve
-from mezzotint.training.terms import penalized, weighted
+from mezzotint.training.adaptive import Adaptive
+from mezzotint.training.terms import compares, divided, penalized, weighted
 
 __all__ = ["GAN"]
 
@@ -21,6 +23,10 @@ class GAN:
     `penalties` weighs the functions of `losses.regularization`, such as {"regularization.r1": 1.0, "regularization.r2": 1.0}
     (both together: Huang et al. 2024). They are computed on the first `penalty_share` of the batch, at least 16 images: as
     cheap as a lazy penalty, without its periodic kicks and without a step count.
+
+    `augment` names functions of `data.differentiable`, through which the discriminator sees all images, each with the
+    probability `dials["augment"]`. With `adaptive`, a target for the share of the discriminator's skill that is memory
+    (see `adaptive.py`), that probability is found during training, on the held-out images of the batches.
     """
 
     task = GENERATION
@@ -33,24 +39,45 @@ class GAN:
         game: str = "adversarial.relativistic",
         penalties: dict[str, float] | None = None,
         penalty_share: float = 1.0,
+        augment: Sequence[str] = (),
+        adaptive: float | None = None,
     ) -> None:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.game = resolve(game, "losses")
+        self.compares = compares(self.game.generator)
         self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
+        self.augment = [resolve(f"differentiable.{name}", "data") for name in augment]
+        # What schedules and the doctor may turn: a factor on all penalties, and how often images are augmented.
+        self.dials = {"penalties": 1.0, "augment": 0.0}
+        self.adaptive = None
+        if adaptive is not None:
+            self.adaptive = Adaptive(adaptive).to(next(self.generator.parameters()).device)
+            # Among the networks, so that a checkpoint holds it.
+            self.networks = {**networks, "adaptive": self.adaptive}
 
     def step(self, batch: dict[str, torch.Tensor], update: Callable[..., None]) -> dict[str, torch.Tensor]:
-        """One update of each network on `real` B C H W, -1 to 1, and `labels` B; returns named scalars for the log."""
+        """One update of each network on `real` B C H W, -1 to 1, and `labels` B; returns named scalars for the log.
+
+        A batch may bring `held_out` images with `held_out_labels`, which no network learns from.
+        """
         real, labels = batch["real"], batch["labels"]
         # Here and not at the end, which a step with a loss that is not finite never reaches.
         self.discriminator.requires_grad_(True)
         scalars = self._discriminator_step(real, labels, update)
         # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
         self.discriminator.requires_grad_(False)
-        fake_logits = self.discriminator(self._generate(labels), labels).float()
+        fake_logits = self._judge(self._generate(labels), labels)
+        real_logits = torch.zeros_like(fake_logits)
         with torch.no_grad():
-            real_logits = self.discriminator(real, labels).float()
+            if self.compares or "held_out" in batch:
+                real_logits = self._judge(real, labels)
+            if "held_out" in batch:
+                scalars["held_out_logits"] = self._judge(batch["held_out"], batch["held_out_labels"]).mean()
+                if self.adaptive is not None:
+                    self.adaptive.follow(real_logits.mean(), scalars["held_out_logits"], fake_logits.mean(), len(real))
+        scalars["augment"] = torch.tensor(self._probability())
         scalars["generator"] = self.game.generator(real_logits, fake_logits)
         update("generator", scalars["generator"])
         return scalars
@@ -60,17 +87,35 @@ class GAN:
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             fake = self._generate(labels)
-        real_logits = self.discriminator(real, labels).float()
-        fake_logits = self.discriminator(fake, labels).float()
+        share = penalized(self.penalty_share, len(real)) if self.penalties else len(real)
+        # The leaves that penalties differentiate by are scored once, for the game and for the penalties.
+        parts = [divided(images, share, bool(self.penalties)) for images in (real, fake)]
+        asked = divided(labels, share, False)
+        scores = [[self._judge(*part) for part in zip(images, asked, strict=True)] for images in parts]
+        real_logits, fake_logits = (torch.cat(score) for score in scores)
         scalars = {"discriminator": self.game.discriminator(real_logits, fake_logits)}
         loss = scalars["discriminator"]
-        share = penalized(self.penalty_share, len(real))
+        known = {id(images[0]): score[0] for images, score in zip(parts, scores, strict=True)}
+
+        def judge(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            return known[id(images)] if id(images) in known else self._judge(images, labels)
+
         for name, (penalty, weight) in self.penalties.items():
-            scalars[name] = penalty(self.discriminator, real[:share], fake[:share], labels[:share])
-            loss = loss + weight * scalars[name]
+            scalars[name] = penalty(judge, parts[0][0], parts[1][0], asked[0])
+            loss = loss + self.dials["penalties"] * weight * scalars[name]
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
         return scalars
+
+    def _probability(self) -> float:
+        """How often each augmentation changes an image."""
+        adapted = float(self.adaptive.probability) if self.adaptive is not None else 0.0
+        return max(adapted, self.dials["augment"])
+
+    def _judge(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Logits of images, as the discriminator sees them."""
+        logits: torch.Tensor = self.discriminator(augmented(images, self.augment, self._probability()), labels)
+        return logits.float()
 
     def _generate(self, labels: torch.Tensor) -> torch.Tensor:
         latent: Any = self.generator.latent_dim

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from mezzotint.errors import DivergedError, InputError
-from mezzotint.recipes.model import Recipe
+from mezzotint.recipes.model import Ramps, Recipe
 from mezzotint.refs import resolve
 from mezzotint.training import log
 from mezzotint.training.checkpoint import load_checkpoint, read_state, save_checkpoint
@@ -35,7 +35,7 @@ class Method(Protocol):
     """How networks are updated in one step. `update(name, loss)` steps optimizer `name` on `loss`, safely.
 
     Its class names the `task` it is for and, in `trains`, the networks that a recipe must bring. One with `losses` also has
-    `use(losses)`, which replaces them when a phase of the recipe says so.
+    `use(losses)`, which replaces them when a phase of the recipe says so; one with `dials` lets the recipe's ramps set them.
     """
 
     task: str
@@ -115,6 +115,7 @@ def fit(
         log.forget_after(folder / LOG, state.step)
     autocast = autocast_type(recipe.precision, device)
     schedule = resolve(f"schedules.{recipe.schedule}", "training")
+    ramps, dials = recipe.ramps or Ramps(), getattr(method, "dials", None)
     started, saved_at = time.monotonic() - state.seconds, time.monotonic()
     window = (state.step, state.seconds)
 
@@ -159,6 +160,10 @@ def fit(
             for optimizer in method.optimizers.values():
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_rate"] * rate
+                    if ramps.second_beta and "betas" in group:
+                        group["betas"] = (group["betas"][0], ramps.at(done, ramps.second_beta))
+            if dials is not None:
+                dials |= {"penalties": ramps.at(done, ramps.penalties), "augment": ramps.at(done, ramps.augment)}
             torch.manual_seed(_seed(recipe.seed, state.step))
             scalars: dict[str, Any] = {}
             try:

@@ -157,7 +157,7 @@ def _start_from(generator: nn.Module, source: str) -> None:
 def _card(recipe: Recipe, generator: Any) -> Card:
     facts: dict[str, Any] = {}
     if recipe.task == SUPER_RESOLUTION:
-        facts = {"scale": generator.scale, "halo": generator.halo}
+        facts = {"scale": generator.scale, "halo": generator.halo, "alignment": getattr(generator, "alignment", None)}
         facts |= {"in_channels": generator.in_channels, "out_channels": generator.in_channels}
     else:
         size = recipe.data.size

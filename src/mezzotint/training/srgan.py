@@ -16,7 +16,7 @@ from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.recipes.perceptual import Perceptual
 from mezzotint.refs import resolve
 from mezzotint.training.perceptual import PerceptualLoss
-from mezzotint.training.terms import penalized, weighted
+from mezzotint.training.terms import compares, divided, penalized, weighted
 
 __all__ = ["SRGAN"]
 
@@ -55,7 +55,7 @@ class SRGAN:
             self.perceptual = PerceptualLoss(settings, next(self.generator.parameters()).device)
             self.sources = self.perceptual.sources
         self.game = resolve(game, "losses")
-        self.compares = _compares(self.game.generator)
+        self.compares = compares(self.game.generator)
         self.adversarial = adversarial
         self.penalties = weighted(penalties or {})
         self.penalty_share = penalty_share
@@ -94,8 +94,8 @@ class SRGAN:
         self, real: torch.Tensor, fake: torch.Tensor, update: Callable[..., None]
     ) -> dict[str, torch.Tensor]:
         share = penalized(self.penalty_share, len(real)) if self.penalties else len(real)
-        real, *real_rest = _divided(real, share, bool(self.penalties))
-        fake, *fake_rest = _divided(fake, share, bool(self.penalties))
+        real, *real_rest = divided(real, share, bool(self.penalties))
+        fake, *fake_rest = divided(fake, share, bool(self.penalties))
         logits = {images: self.discriminator(images).float() for images in (real, fake, *real_rest, *fake_rest)}
         real_logits = torch.cat([logits[images] for images in (real, *real_rest)])
         fake_logits = torch.cat([logits[images] for images in (fake, *fake_rest)])
@@ -111,19 +111,6 @@ class SRGAN:
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
         return scalars
-
-
-def _compares(half: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
-    """Whether a generator's half of a game looks at the logits of real images at all; most do not."""
-    real, fake = torch.zeros(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-    (gradient,) = torch.autograd.grad(half(real, fake), real, allow_unused=True)
-    return gradient is not None
-
-
-def _divided(images: torch.Tensor, share: int, differentiable: bool) -> list[torch.Tensor]:
-    """The first `share` images, as a leaf that penalties can differentiate by, and the rest if there is one."""
-    first, rest = images[:share].detach().requires_grad_(differentiable), images[share:]
-    return [first, rest] if len(rest) else [first]
 
 
 def _signed(images: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,20 @@
+import torch
+from torch.nn import functional as F
+
+from mezzotint.models import r3gan
+
+
+def test_a_new_generator_makes_pictures_without_a_grid():
+    images = r3gan.Generator(size=(12, 16), widths=(8, 8), out_channels=3)(torch.randn(2, 64))
+    assert torch.equal(images[..., ::2, ::2], images[..., 1::2, 1::2]) and images.std() > 0.01
+
+
+def test_the_last_sum_of_the_discriminator_is_a_convolution_over_the_lowest_resolution():
+    discriminator = r3gan.Discriminator(size=(12, 10), widths=(6, 4), in_channels=1).eval()
+    seen = {}
+    discriminator.project.register_forward_hook(lambda module, inputs, output: seen.update(project=inputs[0]))
+    discriminator.stages[-1].register_forward_hook(lambda module, inputs, output: seen.update(features=output))
+    discriminator(torch.randn(3, 1, 12, 10))
+    kernels = discriminator.gather[:, None]
+    convolved = F.conv2d(F.leaky_relu(seen["features"], 0.2), kernels, groups=6).flatten(1)
+    assert torch.allclose(seen["project"], convolved, atol=1e-5)
