@@ -74,7 +74,9 @@ def quantized(data: bytes, pictures: Sequence[np.ndarray], card: Card, threads: 
     convolutions = _inner_convolutions(model.graph)
     if not convolutions:
         raise UsageError(f"{card.name} has no convolutions between its first and last that could be quantised")
-    inputs = sorted({node.input[0] for node in convolutions})
+    # A pixel shuffle only moves numbers, so what comes out of it is rounded before it, where it can be.
+    before = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "DepthToSpace"}
+    inputs = sorted({before.get(node.input[0], node.input[0]) for node in convolutions})
     outputs = [node.output[0] for node in convolutions]
     lowest, highest = (dict.fromkeys(inputs, 0.0) for _ in range(2))
     means = dict.fromkeys(outputs, np.float32(0))
@@ -128,7 +130,10 @@ def _reached(nodes: Sequence[Any], names: set[str], forward: bool) -> set[str]:
 def _rewritten(
     model: Any, convolutions: Sequence[Any], ranges: dict[str, tuple[float, float]], corrections: dict[str, np.ndarray]
 ) -> Any:
-    """A copy of `model` with int8 weights, 8-bit inputs and corrected biases in `convolutions`."""
+    """A copy of `model` with int8 weights and corrected biases in `convolutions`, and with the values of `ranges` in 8 bits.
+
+    Sums and pixel shuffles take those values in 8 bits, too, so that a layer can write them so in the first place.
+    """
     import onnx
     from onnx import helper, numpy_helper
 
@@ -138,31 +143,36 @@ def _rewritten(
     outputs = {node.output[0] for node in convolutions}
     nodes: list[Any] = []
     constants: dict[str, np.ndarray] = {}
-    for node in model.graph.node:
-        if node.output[0] not in outputs:
-            nodes.append(node)
-            continue
-        source, weight, *bias = node.input
-        if f"{source}.scale" not in constants:
-            low, high = ranges[source]
-            scale = np.float32(max(high - low, 1e-6) / 255)
+
+    def in_eight_bits(value: str, kept: str, scale: np.ndarray, zero: np.ndarray) -> str:
+        """The name of what `kept` stands for; it holds `value` rounded, or is a constant itself."""
+        constants.update({f"{value}.scale": scale, f"{value}.zero": zero})
+        inputs = [kept, f"{value}.scale", f"{value}.zero"]
+        nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{value}.rounded"], axis=0 if scale.ndim else None))
+        return f"{value}.rounded"
+
+    for original in model.graph.node:
+        node = onnx.NodeProto()
+        node.CopyFrom(original)
+        if node.op_type in ("Add", "DepthToSpace") or node.output[0] in outputs:
+            node.input[:] = [f"{name}.rounded" if name in ranges else name for name in node.input]
+        if node.output[0] in outputs:
+            source, weight, *bias = node.input
+            kernel = numpy_helper.to_array(stored[weight])
+            scales = np.maximum(np.abs(kernel).max((1, 2, 3)) / 127, 1e-12).astype(np.float32)
+            constants[f"{weight}.int8"] = np.rint(kernel / scales[:, None, None, None]).astype(np.int8)
+            rounded = in_eight_bits(weight, f"{weight}.int8", scales, np.zeros(len(scales), np.int8))
+            old = numpy_helper.to_array(stored[bias[0]]) if bias else np.float32(0)
+            constants[f"{weight}.bias"] = (old + corrections[node.output[0]]).astype(np.float32)
+            node.input[:] = [source, rounded, f"{weight}.bias"]
+        nodes.append(node)
+        for value in set(node.output) & ranges.keys():
+            low, high = ranges[value]
+            scale = np.asarray(max(high - low, 1e-6) / 255, np.float32)
             zero = np.asarray(round(-low / float(scale)), np.uint8)
-            constants |= {f"{source}.scale": np.asarray(scale), f"{source}.zero": zero}
-            parameters = [f"{source}.scale", f"{source}.zero"]
-            nodes.append(helper.make_node("QuantizeLinear", [source, *parameters], [f"{source}.int8"]))
-            nodes.append(helper.make_node("DequantizeLinear", [f"{source}.int8", *parameters], [f"{source}.rounded"]))
-        kernel = numpy_helper.to_array(stored[weight])
-        scales = np.maximum(np.abs(kernel).max((1, 2, 3)) / 127, 1e-12).astype(np.float32)
-        constants[f"{weight}.int8"] = np.rint(kernel / scales[:, None, None, None]).astype(np.int8)
-        constants |= {f"{weight}.scale": scales, f"{weight}.zero": np.zeros(len(scales), np.int8)}
-        parameters = [f"{weight}.int8", f"{weight}.scale", f"{weight}.zero"]
-        nodes.append(helper.make_node("DequantizeLinear", parameters, [f"{weight}.rounded"], axis=0))
-        old = numpy_helper.to_array(stored[bias[0]]) if bias else np.float32(0)
-        constants[f"{weight}.bias"] = (old + corrections[node.output[0]]).astype(np.float32)
-        convolution = onnx.NodeProto()
-        convolution.CopyFrom(node)
-        convolution.input[:] = [f"{source}.rounded", f"{weight}.rounded", f"{weight}.bias"]
-        nodes.append(convolution)
+            inputs = [value, f"{value}.scale", f"{value}.zero"]
+            nodes.append(helper.make_node("QuantizeLinear", inputs, [f"{value}.int8"]))
+            in_eight_bits(value, f"{value}.int8", scale, zero)
     used = {name for node in nodes for name in node.input}
     kept = [entry for name, entry in stored.items() if name in used]
     for field, entries in (
