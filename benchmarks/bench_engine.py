@@ -35,6 +35,8 @@ from mezzotint import catalog, hardware
 from mezzotint.advisor.probe import measure
 
 HERE = Path(__file__).parent
+# Width and height of what is enlarged, and how many photographs a folder has.
+COMMAND, FOLDER, COUNT, LARGE, GIGAPIXEL, TILED = (512, 512), (256, 256), 100, (2000, 1500), (9132, 6848), (1200, 900)
 PHOTOS = sorted((HERE.parent / "examples" / "photos").glob("*.png"))
 
 
@@ -62,7 +64,7 @@ def main() -> None:
 
 def command(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     """Whole commands, process start included."""
-    photo = _photo(folder / "photo.jpg", 512, 512)
+    photo = _photo(folder / "photo.jpg", COMMAND)
     results = {}
     for model in ("compact-x4", "srresnet-x4"):
         weights = str(catalog.find(model, catalog.TRAINED))
@@ -86,14 +88,14 @@ def command(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
             "median_seconds": {name: round(statistics.median(taken), 3) for name, taken in seconds.items()},
             "times_faster": round(statistics.median(ratios), 2),
         }
-    return {"input": [512, 512], "models": results}
+    return {"input": COMMAND, "models": results}
 
 
 def folder(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     """The share of time outside the network, for 100 JPEGs."""
     (folder / "in").mkdir()
-    for index in range(100):
-        _photo(folder / "in" / f"{index}.jpg", 256, 256, index)
+    for index in range(COUNT):
+        _photo(folder / "in" / f"{index}.jpg", FOLDER, index)
     words = _upscale(str(folder / "in"), folder / "out", "compact-x4", threads)
     words[1:3] = [str(HERE / "timed_command.py")]
     runs = []
@@ -102,8 +104,8 @@ def folder(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
         runs.append(json.loads(done.stderr.splitlines()[-1]))
     outside = [1 - run["network"] / run["seconds"] for run in runs]
     return {
-        "pictures": 100,
-        "input": [256, 256],
+        "pictures": COUNT,
+        "input": FOLDER,
         "median_seconds": round(statistics.median(run["seconds"] for run in runs), 2),
         "share_outside_network": round(statistics.median(outside), 3),
     }
@@ -111,8 +113,9 @@ def folder(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
 
 def large(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     """A large picture with a deep network."""
-    done = _run(_upscale(_photo(folder / "in.png", 2000, 1500), folder / "out.png", "srresnet-x4", threads))
-    rates: dict[str, list[float]] = {"256x256": [], "2000x1500": []}
+    done = _run(_upscale(_photo(folder / "in.png", LARGE), folder / "out.png", "srresnet-x4", threads))
+    whole = f"{LARGE[0]}x{LARGE[1]}"
+    rates: dict[str, list[float]] = {"256x256": [], whole: []}
     for _ in range(min(repeats, 3)):
         for size, found in rates.items():
             width, height = map(int, size.split("x"))
@@ -120,21 +123,21 @@ def large(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     medians = {size: round(statistics.median(found), 3) for size, found in rates.items()}
     return {
         "model": "srresnet-x4",
-        "input": [2000, 1500],
+        "input": LARGE,
         "command_seconds": round(done["seconds"], 2),
         "peak_megabytes": round(done["peak"] / 1e6),
         "megapixels_per_second": medians,
-        "relative_speed": round(medians["2000x1500"] / medians["256x256"], 3),
+        "relative_speed": round(medians[whole] / medians["256x256"], 3),
     }
 
 
 def gigapixel(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     """More than 10**9 pixels."""
-    width, height = 9132, 6848
-    done = _run(_upscale(_photo(folder / "in.png", width, height), folder / "out.png", "compact-x4", threads))
+    width, height = GIGAPIXEL
+    done = _run(_upscale(_photo(folder / "in.png", GIGAPIXEL), folder / "out.png", "compact-x4", threads))
     return {
         "model": "compact-x4",
-        "input": [width, height],
+        "input": GIGAPIXEL,
         "output_pixels": width * height * 16,
         "command_seconds": round(done["seconds"], 1),
         "peak_megabytes": round(done["peak"] / 1e6),
@@ -144,7 +147,7 @@ def gigapixel(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
 
 def tiles(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
     """The same pixels for every size of tiles."""
-    photo = _photo(folder / "in.png", 1100, 900)
+    photo = _photo(folder / "in.png", TILED)
     settings = [["--tile", "0"], ["--tile", "100"], ["--tile", "257"], ["--memory", "300M"], []]
     found: dict[str, dict[str, str]] = {}
     for model in ("compact-x4", "srresnet-x4"):
@@ -153,17 +156,17 @@ def tiles(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
             _run([*_upscale(photo, folder / "out.png", model, threads), *options])
             pixels = np.asarray(Image.open(folder / "out.png"))
             found[model][" ".join(options) or "auto"] = hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
-    return {"input": [1100, 900], "equal": all(len(set(by.values())) == 1 for by in found.values()), "sha256": found}
+    return {"input": TILED, "equal": all(len(set(by.values())) == 1 for by in found.values()), "sha256": found}
 
 
 PARTS = {"command": command, "folder": folder, "large": large, "gigapixel": gigapixel, "tiles": tiles}
 
 
-def _photo(path: Path, width: int, height: int, index: int = 0) -> str:
+def _photo(path: Path, size: tuple[int, int], index: int = 0) -> str:
     """A photograph of this size, one of a few, each time another part of it."""
     image = Image.open(PHOTOS[index % len(PHOTOS)]).convert("RGB")
     left = index % 7
-    image = image.crop((left, left, image.width, image.height)).resize((width, height), Image.Resampling.BICUBIC)
+    image = image.crop((left, left, image.width, image.height)).resize(size, Image.Resampling.BICUBIC)
     image.save(path, quality=95)
     return str(path)
 
