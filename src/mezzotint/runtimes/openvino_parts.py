@@ -48,12 +48,29 @@ def enlarges(model: Any) -> bool:
 
 def taken_apart(model: Any) -> Parts:
     """The parts of an upscaler, B C H W -> B C sH sW; `model` itself is not changed."""
+    model = _shuffled_once(model)
     trunk, tail, finish, halo = None, model, None, 0
     if _skip_sum(model):
         tail, finish = _until(model, _skip_sum), _after(model, _skip_sum, with_lr=True)
     if cut := _cut(tail):
         trunk, tail, halo = _until(tail, _cut), _after(tail, _cut, with_lr=False), cut[1]
     return Parts(trunk, tail, finish, halo)
+
+
+def _shuffled_once(model: Any) -> Any:
+    """Two pixel shuffles that are summed as one of the sum: the same numbers, moved once."""
+    from openvino import opset13 as ops
+
+    model = model.clone()
+    result = model.get_results()[0]
+    total = result.input_value(0).get_node()
+    shuffles = [value.get_node() for value in total.input_values()]
+    kinds = [(node.get_type_name(), node.get_attributes()) for node in shuffles]
+    if total.get_type_name() == "Add" and kinds[0] == kinds[1] and kinds[0][0] == "DepthToSpace":
+        phases = ops.add(*(node.input_value(0) for node in shuffles))
+        once = ops.depth_to_space(phases, kinds[0][1]["mode"], kinds[0][1]["block_size"])
+        result.input(0).replace_source_output(once.output(0))
+    return model
 
 
 def for_bytes(parts: Parts) -> Parts:
@@ -90,9 +107,16 @@ def _bytes_out(model: Any) -> Any:
 
     model = model.clone()
     sr = model.get_results()[0].input_value(0)
-    levels = ops.floor(ops.add(ops.multiply(ops.clamp(sr, 0.0, 1.0), np.float32(255)), np.float32(0.5)))
-    picture = ops.transpose(ops.convert(levels, np.uint8), np.array([0, 2, 3, 1]))
-    total = ops.reduce_sum(sr, np.array([0, 1, 2, 3]))
+    # Numbers are rounded before a pixel shuffle moves them: bytes are lighter.
+    shuffle = sr.get_node() if sr.get_node().get_type_name() == "DepthToSpace" else None
+    values = sr if shuffle is None else shuffle.input_value(0)
+    levels = ops.floor(ops.add(ops.multiply(ops.clamp(values, 0.0, 1.0), np.float32(255)), np.float32(0.5)))
+    picture = ops.convert(levels, np.uint8)
+    if shuffle is not None:
+        facts = shuffle.get_attributes()
+        picture = ops.depth_to_space(picture, facts["mode"], facts["block_size"])
+    picture = ops.transpose(picture, np.array([0, 2, 3, 1]))
+    total = ops.reduce_sum(values, np.array([0, 1, 2, 3]))
     return openvino.Model([picture.output(0), total.output(0)], model.get_parameters())
 
 
