@@ -36,7 +36,7 @@ def bench(
         None, help="openvino, onnx or pytorch; may be repeated. [default: all that are installed]"
     ),
     precision: list[str] | None = typer.Option(
-        None, help="auto, f32 or bf16; may be repeated. [default: the fastest that is safe here, and f32]"
+        None, help="auto, f32, bf16 or int8; may be repeated. [default: the fastest that is safe here, and f32]"
     ),
     seconds: float = typer.Option(2.0, help="How long to repeat each combination; at least three times.", min=0),
     threads: int | None = typer.Option(None, help="CPU threads; all by default.", min=1),
