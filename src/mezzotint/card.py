@@ -41,7 +41,7 @@ class Card:
     scale: int | None = None  # super-resolution: output side / input side
     halo: int | None = None  # super-resolution: how far around a pixel the network looks; exact tiling needs this much
     alignment: int | None = None  # super-resolution: exact tiles begin at multiples of this; None: anywhere
-    latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of an image of noise
+    latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of noise of any size
     size: tuple[int, int] | None = None  # generation: height, width
     labels: tuple[str, ...] = ()  # generation: class names in the order of their numbers; empty if unconditional
     parameters: int | None = None

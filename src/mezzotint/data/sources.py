@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a zip, or an IDX file (MNIST's format), all read through one small value.
+"""Where images come from: a folder, a zip, an IDX file (MNIST's format), or one picture, all read through one small value.
 
 Opening looks at names and headers only; nothing is decoded until it is asked for, and the order never depends on the
 file system. A name inside a zip is a label for messages and never a path, so a hostile archive writes nothing.
@@ -46,7 +46,7 @@ class Source:
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a folder (searched recursively), a zip, or an IDX file (`.gz` or not; its labels are found beside it).
+    """Open a folder (searched recursively), a zip, an IDX file (`.gz` or not; its labels are found beside it) or a picture.
 
     A folder or zip has labels when every image sits in one of several sub-folders of one depth, as ImageNet's; an IDX
     file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images.
@@ -64,7 +64,9 @@ def open_source(path: str | Path) -> Source:
         return _zip(path)
     if idx.looks_like(path):
         return _idx(path)
-    raise InputError(f"{path} holds no data set: expected a folder, a zip or an IDX file of images")
+    if path.suffix.lower() in SUFFIXES:
+        return _files(path.parent, [path.name])
+    raise InputError(f"{path} holds no data set: expected a folder, a zip or an IDX file of images, or a picture")
 
 
 def decode(data: bytes, name: str) -> np.ndarray:
@@ -103,6 +105,11 @@ def _folder(path: Path) -> Source:
             if (path / name).is_file():
                 return _idx(path / name)
         raise InputError(f"no images in {path}: looked for {', '.join(SUFFIXES)} in it and its sub-folders")
+    return _files(path, names)
+
+
+def _files(path: Path, names: list[str]) -> Source:
+    """The files `names` below the folder `path`."""
 
     def read(i: int) -> bytes:
         file = path / names[i]

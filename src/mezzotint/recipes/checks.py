@@ -227,6 +227,8 @@ def _game(facts: dict[str, Any]) -> Iterator[str]:
         yield "ramps.penalties: the method has no penalties"
     if data.get("held_out") and not generation:
         yield "data.held_out: only generation has it; give --validation"
+    if data.get("crop") and not generation:
+        yield "data.crop: only generation has it; super-resolution always cuts patches"
     if method.get("adaptive") is not None and not (method.get("augment") and data.get("held_out")):
         yield "method.adaptive: needs method.augment and data.held_out"
 
