@@ -29,7 +29,7 @@ def generate(
     label: str | None = typer.Option(None, help="Name or number of a class; 'all' goes through them in turn."),
     truncation: float | None = typer.Option(None, help="Draw noise beyond this anew: more typical, less varied."),
     size: str | None = typer.Option(
-        None, metavar="WxH", help="Width and height, where the network makes textures of any size."
+        None, metavar="WxH", help="Width and height, of textures, which may have any size."
     ),
     latent: Path | None = typer.Option(None, help="The images of this file's latents (`project`), not a seed's."),
     real: Path | None = typer.Option(

@@ -44,7 +44,7 @@ class Optimizer(BaseModel):
 
 
 class Data(BaseModel):
-    """Batches. Super-resolution cuts patches of `patch` low-resolution pixels; generation resizes to `size` or cuts it out."""
+    """Batches. Super-resolution cuts patches of `patch` low-resolution pixels; generation resizes to `size` or cuts that."""
 
     model_config = _STRICT
     batch: PositiveInt
