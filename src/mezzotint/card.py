@@ -37,7 +37,7 @@ class Card:
     arguments: dict[str, Any] = field(default_factory=dict)  # its constructor's keyword arguments
     description: str = ""
     in_channels: int = 3  # super-resolution
-    out_channels: int = 3
+    out_channels: int = 3  # of 2 or 4 the last is opacity, and the colours are as they look on white
     scale: int | None = None  # super-resolution: output side / input side
     halo: int | None = None  # super-resolution: how far around a pixel the network looks; exact tiling needs this much
     alignment: int | None = None  # super-resolution: exact tiles begin at multiples of this; None: anywhere

@@ -11,6 +11,7 @@ from mezzotint.card import Card
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import fit_size
 from mezzotint.errors import UsageError
+from mezzotint.image.alpha import on_white
 
 # With fewer, not even a nearest neighbour means anything.
 FEWEST = 16
@@ -41,7 +42,7 @@ def load(
     """Training and held-out images in an order that `seed` shuffles, the names of the classes, and what to mind."""
     assert card.size is not None
     sets = [
-        load_images([path], channels=card.out_channels, prepare=fit_size(card.size))
+        load_images([path], channels=3 if card.out_channels > 2 else 1, prepare=fit_size(card.size))
         for path in (real, *([] if reference is None else [reference]))
     ]
     notes = [f"{len(part.skipped)} images left out, first: {part.skipped[0]}" for part in sets if part.skipped]
@@ -61,6 +62,11 @@ def load(
             f"at least {FEWEST} of each are needed"
         )
     return training, held_out, sets[0].classes if labelled else [], notes
+
+
+def opaque(images: np.ndarray) -> np.ndarray:
+    """N H W C uint8 with C of 1 to 4 -> C of 1 or 3: what has opacity, on white, as real images are loaded."""
+    return on_white(images[..., :-1], images[..., -1:]) if images.shape[3] in (2, 4) else images
 
 
 def _shuffled(images: ImageSet, labelled: bool, seed: int) -> Images:

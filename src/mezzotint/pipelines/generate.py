@@ -18,6 +18,7 @@ import numpy as np
 from mezzotint import __version__, runtimes
 from mezzotint.card import GENERATION, Card
 from mezzotint.errors import LimitError, QualityError, UsageError
+from mezzotint.image.alpha import off_white
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -117,7 +118,8 @@ class Generator:
     def render(self, z: np.ndarray, labels: np.ndarray, what: str = "the noise given") -> np.ndarray:
         """The images of at most `at_once` z, B latent_dim float32, of the classes `labels` B int64: B H W C uint8.
 
-        `labels` as `labels()` gives them. The network still runs on a full batch. Raises `QualityError`, with `what` in
+        Of 2 or 4 channels the last is opacity. Networks make colours as they look on white; here they are by themselves,
+        as files have them. `labels` as `labels()` gives them. The network still runs on a full batch. Raises `QualityError`, with `what` in
         its message, for images that are not finite.
         """
         count = self.at_once(z.shape[1:])
@@ -129,7 +131,10 @@ class Generator:
             raise QualityError(f"{self.card.name} gave values that are not finite ({what})")
         # -1..1 -> 0..255, rounded half up.
         pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        if pixels.shape[3] in (2, 4):
+            pixels[..., :-1] = off_white(pixels[..., :-1], pixels[..., -1:])
+        return pixels
 
     def rendered(self, z: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
         """The images of any number of z, N latent_dim, at most 16 at a time. Arguments and errors as `render`."""

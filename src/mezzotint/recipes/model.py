@@ -51,7 +51,7 @@ class Data(BaseModel):
     patch: Annotated[int, Field(ge=3)] | None = None  # validation needs more than its border
     size: tuple[PositiveInt, PositiveInt] | None = None  # height, width
     crop: bool = False  # generation: parts of `size` cut anywhere out of large pictures, instead of whole ones
-    channels: Literal[1, 3] = 3
+    channels: Literal[1, 2, 3, 4] = 3  # grey or colour; generation: 2 and 4 with opacity
     class_names: tuple[str, ...] = ()  # of a labelled set, in the order of their numbers
     augment: bool = True  # super-resolution: the eight flips and rotations; generation: mirrored left to right
     reuse: PositiveInt = 1  # with a [degradation]: how many patches are cut from each degraded region
