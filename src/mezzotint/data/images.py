@@ -128,9 +128,10 @@ def load_images(
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
     Of 2 or 4 `channels` the last is opacity, and the colours are as they look on white. `prepare` may crop or resize each
-    H W C image. Those with a side below `least` pixels and broken ones are named in `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`: decode only so
-    many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than 5 % are broken
-    (`TooSmallError` when all are too small), and `LimitError` when the disk is too small for the rest.
+    H W C image. Those with a side below `least` pixels and broken ones are named in `skipped`. There are labels if all
+    sources have the same classes. `limit_bytes` as for `ImageSet`. `most`: decode only so many of each source, spread evenly
+    over it. Raises `InputError` when nothing usable is left or more than 5 % are broken (`TooSmallError` when all are too
+    small), and `LimitError` when the disk is too small for the rest.
     """
     images = ImageSet(limit_bytes)
     sources, too_small = [open_source(path) for path in paths], 0

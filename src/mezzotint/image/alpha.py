@@ -1,5 +1,5 @@
-"""Transparency. In super-resolution: colours without dark fringes, opacity without holes. In generation: pictures as they look
-on white, where hidden colours do not count, and back.
+"""Transparency. In super-resolution: colours without dark fringes, opacity without holes. In generation: pictures as they
+look on white, where hidden colours do not count, and back.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def on_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
 
 
 def off_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """The colours ... C that look like `planes` on white with `opacity` ... 1; uint8. White where nothing is seen of them."""
+    """The colours ... C that look like `planes` on white with `opacity` ... 1, uint8; white where nothing is seen of them."""
     missing = (255 - planes.astype(np.int64)) * 255
     share = np.maximum(opacity, 1).astype(np.int64)
     return np.where(opacity > 0, 255 - np.minimum(255, (missing + share // 2) // share), 255).astype(np.uint8)

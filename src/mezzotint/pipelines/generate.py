@@ -119,8 +119,8 @@ class Generator:
         """The images of at most `at_once` z, B latent_dim float32, of the classes `labels` B int64: B H W C uint8.
 
         Of 2 or 4 channels the last is opacity. Networks make colours as they look on white; here they are by themselves,
-        as files have them. `labels` as `labels()` gives them. The network still runs on a full batch. Raises `QualityError`, with `what` in
-        its message, for images that are not finite.
+        as files have them. `labels` as `labels()` gives them. The network still runs on a full batch. Raises
+        `QualityError`, with `what` in its message, for images that are not finite.
         """
         count = self.at_once(z.shape[1:])
         full = np.zeros((count, *z.shape[1:]), np.float32)
