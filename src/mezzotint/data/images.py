@@ -194,10 +194,12 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """H W C uint8 -> the same image with so many channels, of which opacity, the last of 2 or 4, is all there if unknown."""
     if image.shape[2] == channels:
         return image
-    if channels in (2, 4):
-        colours = image[..., :-1] if image.shape[2] in (2, 4) else image
-        opacity = image[..., -1:] if image.shape[2] in (2, 4) else np.full_like(image[..., :1], 255)
-        return np.concatenate([with_channels(colours, channels - 1), opacity], axis=2)
+    if image.shape[2] in (2, 4) or channels in (2, 4):
+        given, opacity = (image, None) if image.shape[2] in (1, 3) else (image[..., :-1], image[..., -1:])
+        colours = with_channels(given, 3 if channels > 2 else 1)
+        if channels in (1, 3):
+            return colours
+        return np.concatenate([colours, np.full_like(colours[..., :1], 255) if opacity is None else opacity], axis=2)
     if channels == 3:
         return image.repeat(3, axis=2)
     # BT.601 weights, as `convert("L")` in every imaging library.

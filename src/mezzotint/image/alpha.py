@@ -17,7 +17,7 @@ def on_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
 
 
 def off_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """The colours ... C that look like `planes` on white with `opacity` ... 1, uint8; white where nothing is seen of them."""
+    """The colours ... C that look like `planes` on white with `opacity` ... 1, uint8; white where nothing is seen."""
     missing = (255 - planes.astype(np.int64)) * 255
     share = np.maximum(opacity, 1).astype(np.int64)
     return np.where(opacity > 0, 255 - np.minimum(255, (missing + share // 2) // share), 255).astype(np.uint8)
