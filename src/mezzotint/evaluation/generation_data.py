@@ -43,7 +43,7 @@ def load(
 ) -> tuple[Images, Images, list[str], list[str]]:
     """Training and held-out images in an order that `seed` shuffles, the names of the classes, and what to mind."""
     assert card.size is not None
-    sets = [_prepared(card, path, seed) for path in (real, *([] if reference is None else [reference]))]
+    sets = [prepared(card, path, seed) for path in (real, *([] if reference is None else [reference]))]
     notes = [f"{len(part.skipped)} images left out, first: {part.skipped[0]}" for part in sets if part.skipped]
     if len(sets) == 2 and sets[0].classes and sets[1].classes and sets[0].classes != sets[1].classes:
         raise UsageError(f"{reference} has other classes than {real}; both need the same folders or labels")
@@ -63,7 +63,7 @@ def load(
     return training, held_out, sets[0].classes if labelled else [], notes
 
 
-def _prepared(card: Card, path: str | Path, seed: int) -> ImageSet:
+def prepared(card: Card, path: str | Path, seed: int) -> ImageSet:
     """The images of `path` as the generator learnt them, but on white: whole, or parts at random places."""
     assert card.size is not None
     channels = 3 if card.out_channels > 2 else 1
