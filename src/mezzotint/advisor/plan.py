@@ -1,0 +1,254 @@
+"""From facts about pictures, the speed of this machine and the time there is to the recipe of a generator: arithmetic alone,
+the same answer for the same facts, and a reason for every choice.
+
+The method is R3GAN's (Huang et al. 2024, arXiv 2501.05441): relativistic pairing, R1 + R2, no normalisation, everything that
+ramps does so over the first 60 % of the run. Where a number below names no source, it is our rule of thumb.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mezzotint.data.survey import Survey
+from mezzotint.errors import InputError
+
+FEWEST = 16
+# With fewer pictures a discriminator soon knows them all by heart.
+_FEW, _MANY = 1_500, 10_000
+_LABELLED = 50  # pictures that a class needs on average to be worth learning apart
+# Short side of the images -> channels at the highest resolution, where most of the time goes.
+_SIDES = {32: 32, 48: 32, 64: 32, 96: 48, 128: 64, 192: 64, 256: 64}
+# Once the pictures have no more pixels, wider and deeper networks: factor on channels, blocks a stage, images needed.
+_RICHER = ((1.5, 1, 1.5), (2.0, 2, 3.0), (3.0, 2, 5.0))
+_WIDEST = 512
+# Images that networks of 32x32 must see before shapes can be expected; larger images need more.
+_NEEDED = 100_000
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides how fast training is. `size` is height, width; `widths` as of `models.r3gan`, lowest resolution first."""
+
+    size: tuple[int, int]
+    widths: tuple[int, ...]
+    blocks: int
+    batch: int
+    needed: int  # images to be seen before a usable result can be expected
+
+    @property
+    def label(self) -> str:
+        """Width x height, as people say it."""
+        return f"{self.size[1]}x{self.size[0]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe as plain values, and lines for a person: what was found, chosen and why, and what to expect."""
+
+    facts: dict[str, Any]
+    reasons: tuple[str, ...]
+
+
+def check(survey: Survey) -> None:
+    """Raises `InputError` for pictures that no generator should be trained on, naming what to do instead."""
+    if {name.upper() for name, _ in survey.classes} == {"HR", "LR"}:
+        raise InputError(
+            "these are pairs for super-resolution (folders HR and LR), which `auto` does not plan; take a recipe such as "
+            "compact-x4, see `mezzotint recipes`"
+        )
+    if survey.count < FEWEST:
+        found = f"{survey.count} picture{'s' if survey.count > 1 else ''}"
+        raise InputError(
+            f"{found} are too few to learn what they have in common: give at least {FEWEST}, better hundreds; the recipe "
+            "`article` learns the texture of a single picture"
+        )
+
+
+def labels(survey: Survey) -> int:
+    """How many classes the networks are told of; 0 for none."""
+    classes = len(survey.classes)
+    return classes if classes >= 2 and survey.count >= _LABELLED * classes else 0
+
+
+def ladder(survey: Survey, minutes: float, gpu: bool) -> list[Setting]:
+    """Settings from the least to the most ambitious one that the pictures bear, each slower than the one before."""
+    height, width = survey.size
+    native = math.sqrt(height * width)
+    sides: list[float] = [side for side in _SIDES if side <= 1.05 * native]
+    if survey.uniform and native <= max(_SIDES):
+        sides = [side for side in sides if side < 0.95 * native] + [native]
+    batch = (128 if minutes >= 5 else 64) if gpu else (64 if minutes >= 30 else 32)
+    settings = []
+    for side in sides or [native]:
+        size = (height, width) if side == native and survey.uniform else _shaped(side, survey.aspect)
+        last = side == (sides or [native])[-1]
+        for factor, blocks, more in ((1.0, 1, 1.0), *(_RICHER if last else ())):
+            area = size[0] * size[1]
+            base = round(_SIDES[min(_SIDES, key=lambda known: abs(known - side))] * factor)
+            # More pixels are more to learn, though not as much as there are more of them.
+            needed = round(_NEEDED * more * max(0.5, (area / 1024) ** 0.75))
+            fitting = batch if area <= 128 * 128 else batch // 2
+            settings.append(Setting(size, _widths(size, base), blocks, max(16, fitting), needed))
+    return settings
+
+
+def _shaped(side: float, aspect: float) -> tuple[int, int]:
+    """About `side` squared pixels of an aspect, each side a multiple of 4; nearly square is square."""
+    aspect = min(2.0, max(0.5, aspect))
+    aspect = 1.0 if abs(math.log(aspect)) < 0.1 else aspect
+    height, width = (max(8, 4 * round(length / 4)) for length in (side / math.sqrt(aspect), side * math.sqrt(aspect)))
+    return height, width
+
+
+def _widths(size: tuple[int, int], base: int) -> tuple[int, ...]:
+    """Channels double with every halving, which costs the same time at each stage, down to 4 to 7 pixels."""
+    stages = 1 + max(0, int(math.log2(max(1.0, min(size) / 8))))
+    return tuple(min(_WIDEST, base * 2**stage) for stage in reversed(range(stages)))
+
+
+def plan(survey: Survey, speeds: Mapping[Setting, float], minutes: float) -> Plan:
+    """The most ambitious of the measured settings, images a second each, for which `minutes` suffice; else the fastest."""
+    measured = list(speeds)
+    enough = [setting for setting in measured if 60 * minutes * speeds[setting] >= setting.needed]
+    setting = enough[-1] if enough else measured[0]
+    # Two digits: no more is known, and equal machines shall write equal recipes.
+    images = _rounded(60 * minutes * speeds[setting])
+    facts = recipe(survey, setting, minutes, images)
+    beyond = [other for other in measured if other.needed > setting.needed]
+    return Plan(facts, tuple(_reasons(survey, setting, beyond, speeds, minutes, images, facts)))
+
+
+def recipe(survey: Survey, setting: Setting, minutes: float, images: int) -> dict[str, Any]:
+    """The recipe for one setting that will see about so many `images`."""
+    channels, classes = 1 if survey.grey else 3, labels(survey)
+    few, many = survey.count < _FEW, survey.count >= _MANY
+    steps = max(1, images // setting.batch)
+    shared = {"size": list(setting.size), "widths": list(setting.widths), "blocks_per_stage": setting.blocks}
+    shared |= {"num_classes": classes}
+    # R3GAN's gammas at 32x32 and 64x64 begin at 0.5 and 2 and at 256x256 at 150 (its appendix D): about area ** 1.25.
+    gamma = 0.5 * (setting.size[0] * setting.size[1] / 1024) ** 1.25 * (2 if few else 1)
+    gamma = _digits(max(0.1, gamma))
+    probability = 0.4 if few else 0.0 if many else 0.2
+    adam = {"name": "Adam", "learning_rate": 4e-4, "betas": [0.0, 0.99]}
+    # Half-life of the average: 5 % of what is seen, at most 500,000 images (R3GAN's).
+    half_life = min(500_000, 0.05 * images) / setting.batch
+    facts: dict[str, Any] = {
+        "task": "generation",
+        "description": f"{setting.label} {'grey' if survey.grey else 'colour'} pictures"
+        + (f" of {classes} classes" if classes else "") + ", as `mezzotint train auto` chose it",
+        "minutes": minutes,
+        "schedule": "cosine",
+        "warmup": min(100, max(1, steps // 50)),
+        "ema": round(0.5 ** (1 / max(1.0, half_life)), 5),
+        "validations": 20,
+        # About 250 lines in all; a multiple of four, for then every line has held-out images.
+        "log_every": max(4, min(100, steps // 1000 * 4)),
+        "generator": {"name": "r3gan.Generator", **shared, "latent_dim": 64, "out_channels": channels},
+        "discriminator": {"name": "r3gan.Discriminator", **shared, "in_channels": channels},
+        "method": {
+            "name": "gan.GAN", "game": "adversarial.relativistic",
+            "penalties": {"regularization.r1": gamma, "regularization.r2": gamma}, "penalty_share": 0.25,
+            "augment": _augmentations(survey, few), "adaptive": 0.5,
+        },
+        "data": {
+            "batch": setting.batch, "size": list(setting.size), "channels": channels, "augment": _mirrored(survey),
+            "held_out": 0.1 if few else 0.02 if many else 0.05,
+        },
+        "optimizer": {"generator": adam, "discriminator": dict(adam)},
+        "ramps": {"until": 0.6, "penalties": [1.0, 0.1], "second_beta": [0.9, 0.99]},
+    }  # fmt: skip
+    if probability:
+        facts["ramps"]["augment"] = [0.0, probability]
+    return facts
+
+
+def _augmentations(survey: Survey, few: bool) -> list[str]:
+    """What the discriminator sees images through: moves for all, colours too where pictures are few."""
+    moved = ["translate", "zoom", "cutout"]
+    if not few:
+        return moved
+    return [*moved, "stretch", "brightness", "contrast", *([] if survey.grey else ["saturation"])]
+
+
+def _mirrored(survey: Survey) -> bool:
+    """Photographs look as natural mirrored; small grey pictures may be letters or digits."""
+    return not (survey.grey and max(survey.size) <= 64)
+
+
+def _reasons(
+    survey: Survey, setting: Setting, beyond: list[Setting], speeds: Mapping[Setting, float], minutes: float,
+    images: int, facts: dict[str, Any],
+) -> list[str]:  # fmt: skip
+    classes, few = labels(survey), survey.count < _FEW
+    height, width = survey.size
+    found = f"{survey.count:,} {'grey' if survey.grey else 'colour'} pictures, {'' if survey.uniform else 'about '}"
+    found += f"{width}x{height}" + (f", {len(survey.classes)} classes by sub-folder or label" if survey.classes else "")
+    lines = [f"found: {found}"]
+    if survey.classes:
+        smallest, largest = (end(number for _, number in survey.classes) for end in (min, max))
+        each = f"{smallest:,}" if smallest == largest else f"{smallest:,} to {largest:,}"
+        lines.append(
+            f"labels: used, each class has {each} pictures"
+            if classes
+            else f"labels: left aside, {survey.count / len(survey.classes):.0f} pictures a class are too few to learn apart"
+        )
+    short = images < setting.needed
+    why = f"{images:,} images in {minutes:g} minutes are {'fewer than' if short else 'enough for'} the {setting.needed:,} "
+    why += "that it takes"
+    if beyond:
+        other = beyond[0]
+        seen = _rounded(60 * minutes * speeds[other])
+        better = f"{other.label}" if other.size != setting.size else "a larger network"
+        why += f"; {better} would see {seen:,} of {other.needed:,}"
+    elif setting.size == survey.size:
+        why += ", and the pictures have no more pixels"
+    lines.append(f"size: {setting.label}, because {why}")
+    widths = ", ".join(map(str, setting.widths))
+    lines.append(
+        f"networks: {len(setting.widths)} stages of {widths} channels, batches of {setting.batch}: "
+        f"{_rounded(speeds[setting]):,} images a second here"
+    )
+    penalty = facts["method"]["penalties"]["regularization.r1"]
+    strength = "strong" if few else "moderate" if "augment" in facts["ramps"] else "only if it is needed"
+    lines.append(
+        f"penalties: R1 and R2 from {penalty:g} to {penalty / 10:g}; augmentation: {strength}, more of it when held-out "
+        f"pictures ({facts['data']['held_out']:.0%}) show that the discriminator learns by heart"
+        + ("; mirrored left to right too (letters? set data.augment=false)" if facts["data"]["augment"] else "")
+    )
+    lines.append(f"expect: {_expectation(survey, setting, minutes, images)}")
+    return lines
+
+
+def _expectation(survey: Survey, setting: Setting, minutes: float, images: int) -> str:
+    share = images / setting.needed
+    text = f"{images:,} images seen = {max(1, round(images / survey.count)):,} passes over your pictures; "
+    if share < 0.3:
+        text += "colours and coarse blobs"
+    elif share < 1:
+        text += "rough shapes, no details"
+    elif share < 4:
+        text += "recognisable shapes with soft details"
+    else:
+        text += "clear shapes and details, as far as the pictures are alike"
+    if share < 1:
+        text += f"; {_rounded(minutes / share):,} minutes would be a fair start"
+    if survey.count < _FEW:
+        text += "; with so few pictures look whether it copies them (`mezzotint evaluate`)"
+    return text
+
+
+def _rounded(value: float) -> int:
+    """Two significant digits."""
+    digits = max(0, math.floor(math.log10(max(1.0, value))) - 1)
+    return max(1, round(value / 10**digits) * 10**digits)
+
+
+def _digits(value: float) -> float:
+    """One significant digit or two."""
+    return float(f"{value:.2g}")
+
+
+__all__ = ["FEWEST", "Plan", "Setting", "check", "labels", "ladder", "plan", "recipe"]
