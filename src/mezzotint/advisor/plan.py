@@ -23,7 +23,8 @@ _LABELLED = 50  # pictures that a class needs on average to be worth learning ap
 _SIDES = {32: 32, 48: 32, 64: 32, 96: 48, 128: 64, 192: 64, 256: 64}
 # Once the pictures have no more pixels, wider and deeper networks: factor on channels, blocks a stage, images needed.
 _RICHER = ((1.5, 1, 1.5), (2.0, 2, 3.0), (3.0, 2, 5.0))
-_WIDEST = 512
+# Wider still at low resolution costs time on few pixels, where CPUs are slow.
+_WIDEST, _GROWTH = 512, 6
 # Images that networks of 32x32 must see before shapes can be expected; larger images need more.
 _NEEDED = 100_000
 
@@ -89,8 +90,8 @@ def ladder(survey: Survey, minutes: float, gpu: bool) -> list[Setting]:
             area = size[0] * size[1]
             base = round(_SIDES[min(_SIDES, key=lambda known: abs(known - side))] * factor)
             # More pixels are more to learn, though not as much as there are more of them.
-            needed = round(_NEEDED * more * max(0.5, (area / 1024) ** 0.75))
-            fitting = batch if area <= 128 * 128 else batch // 2
+            needed = _rounded(_NEEDED * more * max(0.5, (area / 1024) ** 0.75))
+            fitting = batch if side <= 128 else batch // 2
             settings.append(Setting(size, _widths(size, base), blocks, max(16, fitting), needed))
     return settings
 
@@ -106,7 +107,7 @@ def _shaped(side: float, aspect: float) -> tuple[int, int]:
 def _widths(size: tuple[int, int], base: int) -> tuple[int, ...]:
     """Channels double with every halving, which costs the same time at each stage, down to 4 to 7 pixels."""
     stages = 1 + max(0, int(math.log2(max(1.0, min(size) / 8))))
-    return tuple(min(_WIDEST, base * 2**stage) for stage in reversed(range(stages)))
+    return tuple(min(_WIDEST, base * min(_GROWTH, 2**stage)) for stage in reversed(range(stages)))
 
 
 def plan(survey: Survey, speeds: Mapping[Setting, float], minutes: float) -> Plan:
@@ -128,9 +129,9 @@ def recipe(survey: Survey, setting: Setting, minutes: float, images: int) -> dic
     steps = max(1, images // setting.batch)
     shared = {"size": list(setting.size), "widths": list(setting.widths), "blocks_per_stage": setting.blocks}
     shared |= {"num_classes": classes}
-    # R3GAN's gammas at 32x32 and 64x64 begin at 0.5 and 2 and at 256x256 at 150 (its appendix D): about area ** 1.25.
-    gamma = 0.5 * (setting.size[0] * setting.size[1] / 1024) ** 1.25 * (2 if few else 1)
-    gamma = _digits(max(0.1, gamma))
+    # R3GAN's gammas begin at 2 for faces of 64x64 and at 150 for 256x256 (its appendix D); 1 serves 28x28 (docs/log.md).
+    side = math.sqrt(setting.size[0] * setting.size[1])
+    gamma = _digits((max(1.0, side / 32) if side <= 64 else 2 * (side / 64) ** 3) * (2 if few else 1))
     probability = 0.4 if few else 0.0 if many else 0.2
     adam = {"name": "Adam", "learning_rate": 4e-4, "betas": [0.0, 0.99]}
     # Half-life of the average: 5 % of what is seen, at most 500,000 images (R3GAN's).
@@ -151,7 +152,7 @@ def recipe(survey: Survey, setting: Setting, minutes: float, images: int) -> dic
         "method": {
             "name": "gan.GAN", "game": "adversarial.relativistic",
             "penalties": {"regularization.r1": gamma, "regularization.r2": gamma}, "penalty_share": 0.25,
-            "augment": _augmentations(survey, few), "adaptive": 0.5,
+            "augment": _augmentations(survey, few), "adaptive": 0.3,
         },
         "data": {
             "batch": setting.batch, "size": list(setting.size), "channels": channels, "augment": _mirrored(survey),

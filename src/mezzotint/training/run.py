@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from mezzotint.hardware import free_threads
 from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
-from mezzotint.training import feed, observers, progress
+from mezzotint.training import feed, observers, progress, report
 from mezzotint.training.compilation import compiled
 from mezzotint.training.devices import choose_device
 from mezzotint.training.distributed import Team, gather, part, resumable
@@ -100,12 +101,13 @@ def train(
     for note in [] if quiet else notes:
         print(note, file=sys.stderr)
     with (
-        collected() as received, progress.display(recipe, quiet) as report,
+        collected() as received, progress.display(recipe, quiet) as told,
+        report.live(folder, told, quiet) if team.leads else nullcontext(told) as follow,
         compiled(method.generator, recipe.compile), resumable(folder / CHECKPOINT),
     ):  # fmt: skip
         state = fit(
             method, batches, recipe, folder, device,
-            team=team, resume=resume, observe=observe, report=report, interrupted=lambda: team.signalled(received),
+            team=team, resume=resume, observe=observe, report=follow, interrupted=lambda: team.signalled(received),
         )  # fmt: skip
     part(team)
     if received:
