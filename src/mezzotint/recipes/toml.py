@@ -12,7 +12,8 @@ def written(facts: Mapping[str, Any], remarks: Iterable[str] = ()) -> str:
     which TOML does not have, is left out.
     """
     values = {key: value for key, value in facts.items() if value is not None}
-    lines = [f"# {' '.join(remark.split())}" for remark in remarks]
+    # Comments may not hold control characters, line ends among them.
+    lines = ["# " + "".join(c if c.isprintable() else " " for c in remark) for remark in remarks]
     lines += [f"{_key(key)} = {_value(value)}" for key, value in values.items() if not _is_table(value)]
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -34,9 +35,9 @@ def _pairs(table: Mapping[str, Any]) -> list[str]:
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) or (
-        isinstance(value, list | tuple) and any(isinstance(v, Mapping) for v in value)
-    )
+    """Whether TOML writes it below a heading: a table, or several of them."""
+    several = isinstance(value, list | tuple) and value and all(isinstance(item, Mapping) for item in value)
+    return isinstance(value, Mapping) or bool(several)
 
 
 def _key(key: str) -> str:
