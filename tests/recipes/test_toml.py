@@ -3,7 +3,7 @@
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mezzotint.recipes import model, toml
@@ -16,6 +16,7 @@ VALUE = st.recursive(
 )
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(TEXT, VALUE, max_size=5), st.lists(TEXT, max_size=2))
 def test_anything_is_read_back_as_it_was(facts, remarks):
     assert tomllib.loads(toml.written(facts, remarks)) == facts

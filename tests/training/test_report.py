@@ -95,6 +95,20 @@ def test_a_super_resolution_run_has_its_psnr(tmp_path):
     assert "23" in page.text("b") and "finished" in page.text("b")
 
 
+def test_the_doctor_is_heard_and_its_measurements_drawn(tmp_path):
+    log = lines(4)
+    log[1] |= {"doctor": {"diversity": 0.5, "skipped": 0, "unknown": None}, "diagnoses": ["mode collapse"]}
+    log[1] |= {"said": ["mode collapse since 20 images", "rescue 1 of 5: penalties x 2"]}
+    page = parsed(run_folder(tmp_path / "run", log))
+    assert "mode collapse" in page.text("b") and curves_of(page)["doctor: diversity"] == [2]
+    assert page.text("li") == "step 2: rescue 1 of 5: penalties x 2step 2: mode collapse since 20 images"
+    log[2]["doctor"] = {"diversity": 0.8}
+    log[3] |= {"doctor": {"diversity": 0.9}, "diagnoses": [], "said": ["mode collapse is over"]}
+    page = parsed(run_folder(tmp_path / "later", log))
+    assert "mode collapse" not in page.text("b") and "No complaint." in page.text("p")
+    assert curves_of(page)["doctor: diversity"] == [3]
+
+
 def test_long_curves_are_thinned_and_end_where_the_log_ends():
     markup = curves.chart("long", {"a": [(step, step % 7) for step in range(5000)]})
     (points,) = (attributes["points"] for attributes in Parsed(markup).all("polyline"))
@@ -111,7 +125,7 @@ def test_a_curve_lies_within_its_picture_and_higher_values_higher():
 
 def test_hostile_names_stay_text(tmp_path):
     log = lines(3, **{HOSTILE: 1.0})
-    log[0]["doctor"] = [HOSTILE, {"diagnosis": HOSTILE, "action": HOSTILE}]
+    log[0] |= {"doctor": [HOSTILE], "said": [HOSTILE], "diagnoses": [HOSTILE]}
     log[0]["validation"] = {HOSTILE: 2.0}
     # A slash ends a folder's name.
     folder = run_folder(tmp_path / HOSTILE.replace("/", ""), log, description=HOSTILE, task=f'"><{HOSTILE}')

@@ -65,7 +65,7 @@ def choose(
     for setting in planning.ladder(pictures, budget, device.type != "cpu"):
         begin = time.monotonic()
         # The next setting takes two to four times as long as the one before.
-        if begin + 3 * longest > deadline:
+        if speeds and begin + 3 * longest > deadline:
             break
         recipe = model.check(planning.recipe(pictures, setting, budget, setting.needed))
         speeds[setting] = _WHOLE * images_per_second(recipe, device, _EACH)

@@ -88,7 +88,7 @@ def page(folder: Path, state: str | None = None) -> str:
         "reload": f'<meta http-equiv="refresh" content="{_RELOAD}">' if state == "running" else "",
         "doctor": _doctor(lines),
         "samples": _samples(folder),
-        "charts": "".join(_charts(lines)),
+        "charts": _charts(lines, "validation") + _charts(lines),
         "facts": _facts(record, lines),
     }
     text = {key: escape(str(value)) for key, value in parts.items()}
@@ -160,30 +160,35 @@ def _duration(minutes: float) -> str:
     return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _charts(lines: list[dict[str, Any]]) -> Iterator[str]:
+def _charts(lines: list[dict[str, Any]], table: str = "") -> str:
+    """A picture for each number of the lines, or of the tables that some of them hold under a name."""
     curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for line in lines:
-        nested = [("validation: ", line.get("validation")), ("doctor: ", line.get("doctor"))]
-        for title, values in (*((title, table) for title, table in nested if isinstance(table, dict)), ("", line)):
-            for key, value in values.items():
-                if _is_number(value) and key not in _NO_CURVES:
-                    picture = next((name for name, ends in _TOGETHER.items() if key.endswith(ends)), title + key)
-                    curves.setdefault(picture, {}).setdefault(key, []).append((line["step"], value))
-    for picture, named in curves.items():
-        yield chart(picture, named)
+        values = line.get(table) if table else line
+        for key, value in values.items() if isinstance(values, dict) else ():
+            if _is_number(value) and key not in _NO_CURVES:
+                picture = next((name for name, ends in _TOGETHER.items() if key.endswith(ends)), key)
+                curves.setdefault(picture, {}).setdefault(key, []).append((line["step"], value))
+    return "".join(chart(f"{table}: {picture}" if table else picture, named) for picture, named in curves.items())
 
 
 def _doctor(lines: list[dict[str, Any]]) -> str:
-    """What the doctor said, latest first: strings, or tables with a `diagnosis` and an `action`."""
+    """What the doctor found last and said before, latest first, and the curves of what it measured."""
     said = []
     for line in lines:
-        words = line.get("doctor")
-        for word in words if isinstance(words, list) else [words] if isinstance(words, dict) else []:
-            if isinstance(word, dict):
-                word = "; ".join(str(word[key]) for key in ("diagnosis", "action") if word.get(key))
-            if word:
-                said.append(f"<li>step {line['step']:,}: {escape(str(word))}</li>")
-    return f"<h2>The doctor says</h2><ul>{''.join(reversed(said))}</ul>" if said else ""
+        words = [*_list(line.get("doctor")), *_list(line.get("said"))]
+        said += [f"<li>step {line['step']:,}: {escape(str(word))}</li>" for word in words]
+    found: Any = next((line["diagnoses"] for line in reversed(lines) if "diagnoses" in line), [])
+    now = "".join(f"<p><b>{escape(str(diagnosis))}</b></p>" for diagnosis in _list(found))
+    curves = _charts(lines, "doctor")
+    text = f"<h2>The doctor</h2>{now or '<p>No complaint.</p>'}" if said or curves else ""
+    text += f"<ul>{''.join(reversed(said))}</ul>" if said else ""
+    measured = f'<details><summary>What it measured</summary><div class="charts">{curves}</div></details>'
+    return text + (measured if curves else "")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _samples(folder: Path) -> str:
