@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mezzotint.advisor.ladder import Setting, rounded
 from mezzotint.data.survey import Survey
 from mezzotint.errors import InputError
 
@@ -19,30 +20,6 @@ FEWEST = 16
 # With fewer pictures a discriminator soon knows them all by heart.
 _FEW, _MANY = 1_500, 10_000
 _LABELLED = 50  # pictures that a class needs on average to be worth learning apart
-# Short side of the images -> channels at the highest resolution, where most of the time goes.
-_SIDES = {32: 32, 48: 32, 64: 32, 96: 48, 128: 64, 192: 64, 256: 64}
-# Once the pictures have no more pixels, wider and deeper networks: factor on channels, blocks a stage, images needed.
-_RICHER = ((1.5, 1, 1.5), (2.0, 2, 3.0), (3.0, 2, 5.0))
-# Wider still at low resolution costs time on few pixels, where CPUs are slow.
-_WIDEST, _GROWTH = 512, 6
-# Images that networks of 32x32 must see before shapes can be expected; larger images need more.
-_NEEDED = 100_000
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What decides how fast training is. `size` is height, width; `widths` as of `models.r3gan`, lowest resolution first."""
-
-    size: tuple[int, int]
-    widths: tuple[int, ...]
-    blocks: int
-    batch: int
-    needed: int  # images to be seen before a usable result can be expected
-
-    @property
-    def label(self) -> str:
-        """Width x height, as people say it."""
-        return f"{self.size[1]}x{self.size[0]}"
 
 
 @dataclass(frozen=True)
@@ -61,9 +38,9 @@ def check(survey: Survey) -> None:
             "compact-x4, see `mezzotint recipes`"
         )
     if survey.count < FEWEST:
-        found = f"{survey.count} picture{'s' if survey.count > 1 else ''}"
+        found = f"{survey.count} pictures are" if survey.count > 1 else "one picture is"
         raise InputError(
-            f"{found} are too few to learn what they have in common: give at least {FEWEST}, better hundreds; the recipe "
+            f"{found} too few to learn what they have in common: give at least {FEWEST}, better hundreds; the recipe "
             "`article` learns the texture of a single picture"
         )
 
@@ -74,49 +51,13 @@ def labels(survey: Survey) -> int:
     return classes if classes >= 2 and survey.count >= _LABELLED * classes else 0
 
 
-def ladder(survey: Survey, minutes: float, gpu: bool) -> list[Setting]:
-    """Settings from the least to the most ambitious one that the pictures bear, each slower than the one before."""
-    height, width = survey.size
-    native = math.sqrt(height * width)
-    sides: list[float] = [side for side in _SIDES if side <= 1.05 * native]
-    if survey.uniform and native <= max(_SIDES):
-        sides = [side for side in sides if side < 0.95 * native] + [native]
-    batch = (128 if minutes >= 5 else 64) if gpu else (64 if minutes >= 30 else 32)
-    settings = []
-    for side in sides or [native]:
-        size = (height, width) if side == native and survey.uniform else _shaped(side, survey.aspect)
-        last = side == (sides or [native])[-1]
-        for factor, blocks, more in ((1.0, 1, 1.0), *(_RICHER if last else ())):
-            area = size[0] * size[1]
-            base = round(_SIDES[min(_SIDES, key=lambda known: abs(known - side))] * factor)
-            # More pixels are more to learn, though not as much as there are more of them.
-            needed = _rounded(_NEEDED * more * max(0.5, (area / 1024) ** 0.75))
-            fitting = batch if side <= 128 else batch // 2
-            settings.append(Setting(size, _widths(size, base), blocks, max(16, fitting), needed))
-    return settings
-
-
-def _shaped(side: float, aspect: float) -> tuple[int, int]:
-    """About `side` squared pixels of an aspect, each side a multiple of 4; nearly square is square."""
-    aspect = min(2.0, max(0.5, aspect))
-    aspect = 1.0 if abs(math.log(aspect)) < 0.1 else aspect
-    height, width = (max(8, 4 * round(length / 4)) for length in (side / math.sqrt(aspect), side * math.sqrt(aspect)))
-    return height, width
-
-
-def _widths(size: tuple[int, int], base: int) -> tuple[int, ...]:
-    """Channels double with every halving, which costs the same time at each stage, down to 4 to 7 pixels."""
-    stages = 1 + max(0, int(math.log2(max(1.0, min(size) / 8))))
-    return tuple(min(_WIDEST, base * min(_GROWTH, 2**stage)) for stage in reversed(range(stages)))
-
-
 def plan(survey: Survey, speeds: Mapping[Setting, float], minutes: float) -> Plan:
     """The most ambitious of the measured settings, images a second each, for which `minutes` suffice; else the fastest."""
     measured = list(speeds)
     enough = [setting for setting in measured if 60 * minutes * speeds[setting] >= setting.needed]
     setting = enough[-1] if enough else measured[0]
     # Two digits: no more is known, and equal machines shall write equal recipes.
-    images = _rounded(60 * minutes * speeds[setting])
+    images = rounded(60 * minutes * speeds[setting])
     facts = recipe(survey, setting, minutes, images)
     beyond = [other for other in measured if other.needed > setting.needed]
     return Plan(facts, tuple(_reasons(survey, setting, beyond, speeds, minutes, images, facts)))
@@ -201,7 +142,7 @@ def _reasons(
     why += "that it takes"
     if beyond:
         other = beyond[0]
-        seen = _rounded(60 * minutes * speeds[other])
+        seen = rounded(60 * minutes * speeds[other])
         better = f"{other.label}" if other.size != setting.size else "a larger network"
         why += f"; {better} would see {seen:,} of {other.needed:,}"
     elif setting.size == survey.size:
@@ -210,7 +151,7 @@ def _reasons(
     widths = ", ".join(map(str, setting.widths))
     lines.append(
         f"networks: {len(setting.widths)} stages of {widths} channels, batches of {setting.batch}: "
-        f"{_rounded(speeds[setting]):,} images a second here"
+        f"{rounded(speeds[setting]):,} images a second here"
     )
     penalty = facts["method"]["penalties"]["regularization.r1"]
     strength = "strong" if few else "moderate" if "augment" in facts["ramps"] else "only if it is needed"
@@ -235,16 +176,10 @@ def _expectation(survey: Survey, setting: Setting, minutes: float, images: int) 
     else:
         text += "clear shapes and details, as far as the pictures are alike"
     if share < 1:
-        text += f"; {_rounded(minutes / share):,} minutes would be a fair start"
+        text += f"; {rounded(minutes / share):,} minutes would be a fair start"
     if survey.count < _FEW:
         text += "; with so few pictures look whether it copies them (`mezzotint evaluate`)"
     return text
-
-
-def _rounded(value: float) -> int:
-    """Two significant digits."""
-    digits = max(0, math.floor(math.log10(max(1.0, value))) - 1)
-    return max(1, round(value / 10**digits) * 10**digits)
 
 
 def _digits(value: float) -> float:
@@ -252,4 +187,4 @@ def _digits(value: float) -> float:
     return float(f"{value:.2g}")
 
 
-__all__ = ["FEWEST", "Plan", "Setting", "check", "labels", "ladder", "plan", "recipe"]
+__all__ = ["FEWEST", "Plan", "check", "labels", "plan", "recipe"]

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from mezzotint.advisor import plan as planning
+from mezzotint.advisor.ladder import Setting, ladder
 from mezzotint.data.survey import survey
 from mezzotint.errors import InputError, UsageError
 from mezzotint.hardware import free_threads
@@ -60,9 +61,9 @@ def choose(
     planning.check(pictures)
     torch.set_num_threads(threads or free_threads())
     device, budget = choose_device(), minutes or MINUTES
-    speeds: dict[planning.Setting, float] = {}
+    speeds: dict[Setting, float] = {}
     deadline, longest = time.monotonic() + _SECONDS, 0.0
-    for setting in planning.ladder(pictures, budget, device.type != "cpu"):
+    for setting in ladder(pictures, budget, device.type != "cpu"):
         begin = time.monotonic()
         # The next setting takes two to four times as long as the one before.
         if speeds and begin + 3 * longest > deadline:
