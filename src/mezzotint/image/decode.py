@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mezzotint.errors import InputError, LimitError, MezzotintError
-from mezzotint.image import png16
+from mezzotint.image import png16, tiff16
 from mezzotint.image.formats import FORMATS, describe, sniff
 from mezzotint.image.metadata import Metadata, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
@@ -37,18 +39,23 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             _check_pixels(name, head.width, head.height, max_pixels)
             # Pillow gives up silently on some of the damage that checksums tell.
             colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in _PNG_COLOUR)
+        if found == "TIFF" and (layout := tiff16.layout(data)) is not None:
+            _check_pixels(name, layout.width, layout.height, max_pixels)
+            _check_single(name, found, layout.pages, first_frame)
+            return _read_tiff16(data, layout)
         image = _open(data, found)
         _check_pixels(name, image.width, image.height, max_pixels)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and not first_frame:
-            what = "pages" if found == "TIFF" else "frames"
-            raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
-        _refuse_silent_loss(image, name)
+        _check_single(name, found, getattr(image, "n_frames", 1), first_frame)
+        notes = _deep_tiff_notes(image, name)
         deep = found == "PNG" and head.depth == 16
         picture = _read_png16(data, image) if deep else from_pillow(image)
+        if found == "TIFF" and image.tag_v2.get(258) == (12,):
+            # Pillow leaves the samples of 12 bits as they are, 0 to 4,095.
+            wide = (picture.pixels.astype(np.uint32) * 65_535 + 2_047) // 4_095
+            picture = picture.replace(pixels=wide.astype(np.uint16))
         if found == "PNG":
             picture = picture.replace(metadata=picture.metadata.replace(png_colour=colour))
-        notes = picture.notes
+        notes += picture.notes
         if found == "AVIF" and (depth := _avif_depth(data)) > 8:
             notes += (f"{depth}-bit AVIF: read with 8 bits a channel",)
         return picture.replace(format=found, lossless=_is_lossless(data, found, image), notes=notes)
@@ -71,12 +78,26 @@ def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _refuse_silent_loss(image: Any, name: str) -> None:
-    """Pillow opens 16-bit colour TIFFs as 8-bit images without a word."""
-    if image.format == "TIFF" and image.mode not in ("I;16", "I;16L", "I;16B", "I", "F"):
-        depth = max(image.tag_v2.get(258, (8,)))
-        if depth > 8:
-            raise InputError(f"{name} is a {depth}-bit colour TIFF, which would be read with 8 bits; convert it to PNG")
+def _check_single(name: str, found: str, frames: int, first_frame: bool) -> None:
+    if frames > 1 and not first_frame:
+        what = "pages" if found == "TIFF" else "frames"
+        raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
+
+
+def _deep_tiff_notes(image: Any, name: str) -> tuple[str, ...]:
+    """Pillow opens TIFFs of other colours than grey and RGB, and of other depths than 16, with 8 bits without a word."""
+    depth = max(image.tag_v2.get(258, (8,))) if image.format == "TIFF" else 8
+    if depth <= 8 or image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
+        return ()
+    if image.mode == "CMYK":
+        return (f"{depth}-bit CMYK: read with 8 bits a channel",)
+    raise InputError(f"{name} is a {depth}-bit colour TIFF, which would be read with 8 bits; convert it to 16-bit RGB")
+
+
+def _read_tiff16(data: bytes, layout: tiff16.Layout) -> Picture:
+    pixels, alpha, metadata = tiff16.read(data, layout)
+    turned = upright(pixels, layout.orientation), None if alpha is None else upright(alpha, layout.orientation)
+    return Picture(*turned, format="TIFF", metadata=metadata)
 
 
 def _read_png16(data: bytes, image: Any) -> Picture:

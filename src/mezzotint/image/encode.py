@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from mezzotint.errors import OutputError, UsageError
-from mezzotint.image import png16
+from mezzotint.image import png16, tiff16
 from mezzotint.image.formats import FORMATS, check_size
 from mezzotint.image.picture import Picture, to_eight_bits, to_pillow
 
@@ -34,27 +37,36 @@ def encode(picture: Picture, stream: BinaryIO, format_name: str, quality: int | 
     if format_name == "PNG" and picture.pixels.dtype == np.uint16:
         png16.write(stream, picture.pixels, picture.alpha, _png_chunks(picture))
         return notes
+    if format_name == "TIFF" and picture.pixels.dtype == np.uint16:
+        with _refusals_told(format_name):
+            tiff16.write(stream, picture.pixels, picture.alpha, picture.metadata)
+        return notes
     image = to_pillow(picture)
     importlib.import_module(f"PIL.{FORMATS[format_name].plugin.partition('.')[0]}")
     # Through memory: given a real file, Pillow takes a write cut short by a full disk for a success.
     whole = io.BytesIO()
-    try:
+    with _refusals_told(format_name):
         if format_name == "GIF":
             image = image.quantize(256)
         image.save(whole, format=format_name, **_options(picture, image, format_name, quality))
-    except (OSError, ValueError, TypeError, KeyError, SyntaxError, RuntimeError) as error:
-        raise OutputError(f"cannot encode the result as {format_name} ({error})") from error
     stream.write(whole.getbuffer())
     return notes
+
+
+@contextmanager
+def _refusals_told(format_name: str) -> Iterator[None]:
+    """Encoders answer what they cannot write, such as odd EXIF, with many exception types."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, RuntimeError, struct.error, OverflowError) as error:
+        raise OutputError(f"cannot encode the result as {format_name} ({error})") from error
 
 
 def fitted(picture: Picture, format_name: str) -> tuple[Picture, tuple[str, ...]]:
     """The picture cut down to what the format holds, and a note for everything that was lost."""
     f, notes, metadata = FORMATS[format_name], [], picture.metadata
     pixels, alpha = picture.pixels, picture.alpha
-    if pixels.dtype == np.uint16 and not (
-        format_name == "PNG" or (f.sixteen and pixels.shape[2] == 1 and alpha is None)
-    ):
+    if pixels.dtype == np.uint16 and not f.sixteen:
         pixels, alpha = to_eight_bits(pixels), None if alpha is None else to_eight_bits(alpha)
         notes.append(f"{format_name} here holds 8 bits a channel: rounded from 16; --format png keeps them")
     if alpha is not None and not f.alpha:

@@ -17,7 +17,7 @@ class Format:
     suffixes: tuple[str, ...]
     largest_side: int
     alpha: bool
-    sixteen: bool  # whether 16-bit grey can be held; 16-bit RGB only in PNG
+    sixteen: bool  # whether 16 bits a channel can be held
     lossy: bool
 
 

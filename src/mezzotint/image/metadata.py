@@ -20,7 +20,7 @@ _ORIENTATION, _EXIF_IFD, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0112, 0x8769, 0xA002, 0
 _XMP_TAG = 700
 # Tags of a TIFF's own directory that describe the picture rather than how it is stored.
 _DESCRIPTIVE = (269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 33432)
-_EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
+EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
 # IPTC's terms for where pixels come from: http://cv.iptc.org/newscodes/digitalsourcetype/
 ENHANCED = "algorithmicallyEnhanced"
 GENERATED = "trainedAlgorithmicMedia"
@@ -120,7 +120,7 @@ def _tiff_exif(image: Image.Image) -> bytes | None:
     for tag in _DESCRIPTIVE:
         if tag in found and tag != _ORIENTATION:  # Pillow has turned the pixels already
             exif[tag] = found[tag]
-    for directory in _EXIF_DIRECTORIES:
+    for directory in EXIF_DIRECTORIES:
         if entries := found.get_ifd(directory):
             exif.get_ifd(directory).update(entries)
     return without_prefix(exif.tobytes()) if len(exif) else None
