@@ -116,8 +116,8 @@ def _format_of(source: Path, format_name: str) -> tuple[str, str]:
             format_name = ""
         # Not readable: it will fail with a better message than we could give here.
         format_name = format_name or SUFFIXES.get(source.suffix.lower(), "PNG")
-        # 256 colours cannot hold what a model adds.
-        format_name = "PNG" if format_name == "GIF" else format_name
+        # 256 colours cannot hold what a model adds; HEIC is read only.
+        format_name = "PNG" if format_name in ("GIF", "HEIC") else format_name
     suffixes = FORMATS[format_name].suffixes
     return format_name, source.suffix if source.suffix.lower() in suffixes else suffixes[0]
 

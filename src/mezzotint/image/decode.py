@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mezzotint.errors import InputError, LimitError, MezzotintError
-from mezzotint.image import png16, tiff16
+from mezzotint.image import heic, png16, tiff16
 from mezzotint.image.formats import FORMATS, describe, sniff
 from mezzotint.image.metadata import Metadata, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
@@ -24,7 +24,7 @@ _PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 
 def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
-    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF; `name` stands in the messages.
+    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF or HEIC; `name` stands in the messages.
 
     The size is checked in the header, before any pixel is decoded. An animation or a document of several pages is an
     error unless `first_frame` asks for its first picture. Raises `InputError`, `LimitError`.
@@ -39,6 +39,10 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             _check_pixels(name, head.width, head.height, max_pixels)
             # Pillow gives up silently on some of the damage that checksums tell.
             colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in _PNG_COLOUR)
+        if found == "HEIC":
+            heif = heic.open_image(data)
+            _check_pixels(name, heif.size[0], heif.size[1], max_pixels)
+            return heic.read(heif)
         if found == "TIFF" and (layout := tiff16.layout(data)) is not None:
             _check_pixels(name, layout.width, layout.height, max_pixels)
             _check_single(name, found, layout.pages, first_frame)

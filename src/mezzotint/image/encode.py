@@ -79,6 +79,8 @@ def fitted(picture: Picture, format_name: str) -> tuple[Picture, tuple[str, ...]
         notes.append("GIF holds 256 colours: reduced to them; --format png keeps all")
     if format_name in ("BMP", "GIF") and (metadata.exif or metadata.icc):
         notes.append(f"{format_name} holds no EXIF and no colour profile: left out")
+    if format_name != "PNG" and metadata.needs_png:
+        notes.append(f"its gamma or colour space, stated as in PNG, goes with no {format_name}: --format png keeps it")
     if format_name == "JPEG":
         if metadata.exif and len(metadata.exif) + 6 > _JPEG_MARKER:
             metadata = metadata.replace(exif=None)

@@ -55,6 +55,16 @@ class Metadata:
         return {key: value for key, value in info.items() if value is not None}
 
     @property
+    def needs_png(self) -> bool:
+        """Whether the colours mean something that only PNG's own chunks say: another gamma than sRGB's, or cICP."""
+        chunks = dict(self.png_colour)
+        if self.icc or b"sRGB" in chunks:
+            return False
+        # 45,455 is 1 / 2.2, as near to sRGB as gamma comes; H.273 numbers sRGB 1 and 13.
+        gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
+        return (b"cICP" in chunks and chunks[b"cICP"][:2] != b"\1\r") or bool(gamma and abs(gamma - 45_455) > 1_000)
+
+    @property
     def orientation(self) -> int:
         """EXIF's 1 (upright) to 8; 1 if absent or nonsense."""
         value = 1
