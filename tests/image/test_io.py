@@ -292,6 +292,6 @@ def test_deep_avif_is_told(monkeypatch):
     # No encoder for deep AVIF is at hand: the box that states the depth is changed where it is read.
     place = data.index(b"pixi") + 9
     deep = data[:place] + b"\x0a\x0a\x0a" + data[place + 3 :]
-    opened = decoder._open
-    monkeypatch.setattr(decoder, "_open", lambda _, name: opened(data, name))
+    opened = decoder.open_image
+    monkeypatch.setattr(decoder, "open_image", lambda _, name: opened(data, name))
     assert any("10-bit" in note for note in decode(deep).notes)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 MAX_PIXELS = 100_000_000
-_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 
 def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
@@ -33,22 +33,22 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
     if found is None:
         readable = ", ".join(FORMATS)
         raise InputError(f"{name} is not an image that can be read: {describe(data[:64])}; readable are {readable}")
-    with _only_our_errors(name, found):
+    with only_our_errors(name, found):
         if found == "PNG":
             head = png16.header(data)
-            _check_pixels(name, head.width, head.height, max_pixels)
+            check_pixels(name, head.width, head.height, max_pixels)
             # Pillow gives up silently on some of the damage that checksums tell.
-            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in _PNG_COLOUR)
+            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in PNG_COLOUR)
         if found == "HEIC":
             heif = heic.open_image(data)
-            _check_pixels(name, heif.size[0], heif.size[1], max_pixels)
+            check_pixels(name, heif.size[0], heif.size[1], max_pixels)
             return heic.read(heif)
         if found == "TIFF" and (layout := tiff16.layout(data)) is not None:
-            _check_pixels(name, layout.width, layout.height, max_pixels)
+            check_pixels(name, layout.width, layout.height, max_pixels)
             _check_single(name, found, layout.pages, first_frame)
             return _read_tiff16(data, layout)
-        image = _open(data, found)
-        _check_pixels(name, image.width, image.height, max_pixels)
+        image = open_image(data, found)
+        check_pixels(name, image.width, image.height, max_pixels)
         _check_single(name, found, getattr(image, "n_frames", 1), first_frame)
         notes = _deep_tiff_notes(image, name)
         deep = found == "PNG" and head.depth == 16
@@ -62,17 +62,18 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
         notes += picture.notes
         if found == "AVIF" and (depth := _avif_depth(data)) > 8:
             notes += (f"{depth}-bit AVIF: read with 8 bits a channel",)
-        return picture.replace(format=found, lossless=_is_lossless(data, found, image), notes=notes)
+        return picture.replace(format=found, lossless=is_lossless(data, found, image), notes=notes)
 
 
-def _open(data: bytes, found: str) -> Any:
+def open_image(data: bytes, found: str) -> Any:
     """Pillow's image, its header read: by its own class, so that no other decoder can be reached."""
     module, _, name = FORMATS[found].plugin.partition(".")
     opened: ImageFile.ImageFile = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
     return opened
 
 
-def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+def check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Refuse a size that a header claims. Raises `InputError` for none, `LimitError` for too many pixels."""
     if width < 1 or height < 1:
         raise InputError(f"{name} claims to have {width} x {height} pixels")
     if width * height > max_pixels:
@@ -117,7 +118,8 @@ def _read_png16(data: bytes, image: Any) -> Picture:
     return Picture(upright(pixels, turn), alpha, metadata=metadata.upright())
 
 
-def _is_lossless(data: bytes, found: str, image: Any) -> bool:
+def is_lossless(data: bytes, found: str, image: Any) -> bool:
+    """Whether the file holds exactly the pixels that were to be stored."""
     if found == "WebP":
         place = 12
         while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
@@ -133,7 +135,7 @@ def _avif_depth(data: bytes) -> int:
 
 
 @contextmanager
-def _only_our_errors(name: str, found: str) -> Iterator[None]:
+def only_our_errors(name: str, found: str) -> Iterator[None]:
     """Decoders answer damage with dozens of exception types; a person gets one line."""
     try:
         yield
