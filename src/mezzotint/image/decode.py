@@ -122,8 +122,10 @@ def is_lossless(data: bytes, found: str, image: Any) -> bool:
     """Whether the file holds exactly the pixels that were to be stored."""
     if found == "WebP":
         place = 12
-        while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
-            place += 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
+        while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L"):
+            # A frame of an animation is a header of 16 bytes and then chunks like those of a still picture.
+            inside = data[place : place + 4] == b"ANMF"
+            place += 24 if inside else 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
         return data[place : place + 4] == b"VP8L"
     return not FORMATS[found].lossy and image.info.get("compression") != "jpeg"
 

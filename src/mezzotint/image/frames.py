@@ -81,6 +81,8 @@ def read_animation(data: bytes, name: str = "animation", *, max_pixels: int = MA
         notes: tuple[str, ...] = ()
         if found == "PNG" and png16.header(data).depth == 16:
             notes = ("an animation of 16 bits: read with 8 bits a channel",)
+        if found == "GIF" and not data.rstrip(b"\0\r\n").endswith(b";"):
+            notes = (f"its end is missing: {len(durations)} frames were found",)
         return Animation(
             data, found, width, height, tuple(durations), plays, transparent, lossless, turn, metadata.upright(), notes
         )
