@@ -72,6 +72,8 @@ def write_frames(
         else:
             lossless = lossless and quality is None
             animation_writers.write_by_pillow(stream, name, planes(), durations, plays, metadata, lossless, quality)
+    if name == "AVIF" and plays:
+        notes.append(f"AVIF here plays for ever, not {plays} times")
     if name != "PNG" and metadata.needs_png:
         notes.append(f"its gamma or colour space, stated as in PNG, goes with no {name}: --format apng keeps it")
     return tuple(notes)

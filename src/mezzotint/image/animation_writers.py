@@ -123,8 +123,13 @@ def write_by_pillow(
     else:
         options |= {"quality": quality or QUALITY["AVIF"], "subsampling": "4:4:4"}
     whole = io.BytesIO()
-    _Reel(frames, len(durations)).save(whole, format=name, save_all=True, duration=list(durations), **options)
-    stream.write(whole.getbuffer())
+    reel = _Reel(frames, len(durations))
+    reel.save(whole, format=name, save_all=True, duration=list(durations), **options)
+    data = whole.getbuffer()
+    if name == "WebP" and reel.mode == "RGBA" and bytes(data[12:16]) == b"VP8X":
+        # The encoder crops frames to what shows, and where that is all opaque it does not announce opacity (flag 16).
+        data[20] |= 16
+    stream.write(data)
 
 
 class _Reel(Image.Image):
