@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import itertools
 import json
 import os
 import random
@@ -22,13 +23,16 @@ import time
 import warnings
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from environment import environment
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from mezzotint.errors import InputError, LimitError
+from mezzotint.image.animation import write_frames
+from mezzotint.image.frames import read_animation
 from mezzotint.image.io import Picture, decode, encode
 from mezzotint.image.metadata import Metadata
 
@@ -64,6 +68,20 @@ def seeds() -> dict[str, bytes]:
             stream = io.BytesIO()
             encode(deep.replace(metadata=metadata), stream, name)
             found[f"{name}, 16 bit {channels}"] = stream.getvalue()
+    films = [Picture(np.roll(pixels, index, 0), np.roll(pixels[..., 0], index, 0)) for index in range(3)]
+    with tempfile.TemporaryDirectory() as folder:
+        for suffix, transparent in itertools.product(("gif", "apng", "webp", "avif"), (False, True)):
+            path = Path(folder) / f"{transparent}.{suffix}"
+            write_frames(films, path, [50, 60, 70], transparent=transparent, metadata=metadata)
+            name = {"gif": "GIF", "apng": "PNG", "webp": "WebP", "avif": "AVIF"}[suffix]
+            found[f"{name}, frames {'with opacity' if transparent else ''}"] = path.read_bytes()
+    with suppress(ImportError):
+        import pillow_heif
+
+        for mode in ("L", "RGB", "RGBA"):
+            stream = io.BytesIO()
+            pillow_heif.from_pillow(plain.convert(mode)).save(stream, quality=80, exif=exif.tobytes())
+            found[f"HEIC, {mode}"] = stream.getvalue()
     return found
 
 
@@ -116,7 +134,12 @@ def with_checksums(png: bytearray) -> bytearray:
 def outcome(data: bytes) -> str:
     """What became of one input; exceptions that are not ours are named."""
     try:
-        decode(data, "mutant", max_pixels=MAX_PIXELS, first_frame=True)
+        moving = read_animation(data, "mutant", max_pixels=MAX_PIXELS)
+        if moving is None:
+            decode(data, "mutant", max_pixels=MAX_PIXELS, first_frame=True)
+        else:
+            for _ in moving.frames():
+                pass
     except InputError:
         return "InputError"
     except LimitError:
@@ -136,6 +159,12 @@ def peak_mb() -> float:
 def work(seed: int, first: int, last: int, place: Path) -> None:
     """The child: decode inputs `first` to `last`, noting in the file `place` which one is being decoded."""
     warnings.simplefilter("ignore")
+    # Starting threads takes longer than decoding pictures this small.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    with suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.options.DECODE_THREADS = 1
     whole = seeds()
     for data in whole.values():
         outcome(data)
