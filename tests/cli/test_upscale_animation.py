@@ -1,5 +1,8 @@
 import io
+import signal
+import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -119,3 +122,19 @@ def test_an_animation_through_pipes(tmp_path, monkeypatch):
     assert run("-", "-o", "-") == 0
     again = read_animation(out.buffer.getvalue())
     assert again is not None and again.format == "GIF" and again.width == 32
+
+
+def test_a_signal_ends_it_between_two_frames_and_nothing_is_left(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = (Picture(rng.integers(0, 256, (120, 120, 3), np.uint8)) for _ in range(150))
+    write_frames(frames, tmp_path / "a.apng", [50] * 150)
+    program = "import sys; from mezzotint.cli import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", program, "upscale", str(tmp_path / "a.apng"), "-m", "bicubic-x4"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".*.part")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 143 and told.count("\n") == 1 and "interrupted" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["a.apng"]

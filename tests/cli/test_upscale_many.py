@@ -142,6 +142,18 @@ def test_the_report_lists_every_file_and_its_place_is_checked_first(tmp_path, ca
     assert not any((tmp_path / "x").glob("*.png"))
 
 
+def test_a_person_who_waits_sees_how_fast_it_goes(tmp_path, monkeypatch, capsys):
+    for name in ("a.png", "b.png", "c.png"):
+        picture(tmp_path / "in" / name)
+    shown = io.StringIO()
+    shown.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    assert run(tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert "3/3" in shown.getvalue() and "files/s" in shown.getvalue() and "MP/s" in shown.getvalue()
+    assert capsys.readouterr().out.count(" -> ") == 3
+
+
 def killed_batch(folder, n, broken, kills, seed):
     """A command killed `kills` times at random, then left alone; returns the rows of its report, run by run, and what is
     in the output folder.

@@ -67,6 +67,8 @@ def write_frames(
             samples = [_planes(frame, transparent) for frame in palette_of or [first]]
             animation_writers.write_gif(stream, planes(), durations, plays, samples, comment)
             notes.append("GIF holds 256 colours: reduced to them; --format webp keeps all")
+            if metadata.icc or metadata.exif:
+                notes.append("GIF holds no EXIF and no colour profile: left out")
         elif name == "PNG":
             animation_writers.write_apng(stream, planes(), durations, plays, metadata)
         else:

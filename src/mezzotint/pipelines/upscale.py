@@ -93,7 +93,7 @@ class Upscaler:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
         elif self.card.source:
             facts["File"] = f"sha256:{self.card.source['sha256']}"
-        return {**facts, "Scale": f"{scale or self._model_scale:g}"}
+        return {**facts, "Scale": f"{scale or self._model_scale:g}", "Precision": self.model.precision}
 
     def stamped(self, picture: Picture, scale: float | None = None) -> Picture:
         """The picture with IPTC's term for enhanced images, and `facts`, in its XMP."""
