@@ -38,7 +38,7 @@ from mezzotint.image.metadata import Metadata
 
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 MAX_PIXELS = 1_000_000
-PIECE, PATIENCE = 2_000, 120
+PIECE, PATIENCE = 5_000, 300
 # A million pixels of 16 bits and four channels, several times over, and what decoders keep beside them.
 MEMORY_BOUND_MB = 128
 
@@ -192,18 +192,25 @@ def piece(seed: int, first: int, last: int) -> tuple[dict, int]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "index"
         command = [sys.executable, __file__, "--seed", str(seed), "--piece", str(first), str(last), str(place)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
-            if done.returncode == 0:
-                return json.loads(done.stdout), last
-            fate = f"escaped: crash ({done.returncode})"
-        except subprocess.TimeoutExpired:
-            fate = "escaped: hang"
+        child, fate, before = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), "", -1
+        while not fate:
+            try:
+                told, _ = child.communicate(timeout=PATIENCE)
+                if child.returncode == 0:
+                    return json.loads(told), last
+                fate = f"escaped: crash ({child.returncode})"
+            except subprocess.TimeoutExpired:
+                # The machine may be busy: only a child that is still at the same input hangs.
+                at = int.from_bytes(place.read_bytes(), "little") if place.exists() else -1
+                if at == before >= 0:
+                    child.kill()
+                    child.communicate()
+                    fate = "escaped: hang"
+                before = at
         at = int.from_bytes(place.read_bytes(), "little")
     # What came before it is done again, and then all but this one.
-    found, _ = (
-        piece(seed, first, at) if at > first else ({"counts": {}, "slowest": [0, at], "grown": 0, "noted": []}, at)
-    )
+    nothing = {"counts": {}, "slowest": [0, at], "grown": 0, "noted": []}
+    found = piece(seed, first, at)[0] if at > first else nothing
     name, _ = mutant(seed, at, seeds())
     counts = found["counts"].setdefault(name.partition(",")[0], {})
     counts[fate] = counts.get(fate, 0) + 1

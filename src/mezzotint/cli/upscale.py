@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,8 +85,11 @@ def upscale(
     check_report(report)
     if skip_existing:
         # Left behind by the run that is being resumed.
-        for folder in {job.target.parent for job in to_do}:
-            remove_leftovers(folder, {job.target.name for job in to_do if job.target.parent == folder})
+        names = defaultdict(set)
+        for job in to_do:
+            names[job.target.parent].add(job.target.name)
+        for folder, awaited in names.items():
+            remove_leftovers(folder, awaited)
 
     record = Report({"scale": scale, "model": card.name}, jobs, as_json, report)
     with (
