@@ -66,6 +66,7 @@ LAYERS = {
 # Packages from outside that each may import; the standard library is everyone's.
 OUTSIDE = {
     "image": {"numpy", "PIL"},
+    "image.heic": {"numpy", "pillow_heif"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
     "image.video": {"numpy", "av"},  # the latter inside functions
     "models": {"torch"},

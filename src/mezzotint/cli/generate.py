@@ -68,7 +68,7 @@ def generate(
         write_folder,
     )
     from mezzotint.cli._signals import interruptible
-    from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.formats import WRITTEN_SUFFIXES
     from mezzotint.image.metadata import GENERATED, Metadata
     from mezzotint.pipelines.generate import ALL, Generator
 
@@ -86,7 +86,7 @@ def generate(
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.png"
     target = Path(output)
-    kind = kind_of(output, dict.fromkeys(SUFFIXES, "sheet") | {ARRAYS: "arrays"})
+    kind = kind_of(output, dict.fromkeys(WRITTEN_SUFFIXES, "sheet") | {ARRAYS: "arrays"})
     check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
     start, chosen = time.perf_counter(), None

@@ -102,9 +102,9 @@ def write(
     height, width, channels = planes.shape
     colour_type = {count: kind for kind, count in _CHANNELS.items()}[channels]
     stream.write(SIGNATURE)
-    _write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+    write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
     for kind, body in extra:
-        _write_chunk(stream, kind, body)
+        write_chunk(stream, kind, body)
     compressor = zlib.compressobj(6)
     previous = np.zeros(width * 2 * channels, np.uint8)
     for start in range(0, height, _BAND):
@@ -112,12 +112,13 @@ def write(
         body = compressor.compress(_filter(rows, previous, 2 * channels).tobytes())
         previous = rows[-1]
         if body:
-            _write_chunk(stream, b"IDAT", body)
-    _write_chunk(stream, b"IDAT", compressor.flush())
-    _write_chunk(stream, b"IEND", b"")
+            write_chunk(stream, b"IDAT", body)
+    write_chunk(stream, b"IDAT", compressor.flush())
+    write_chunk(stream, b"IEND", b"")
 
 
-def _write_chunk(stream: BinaryIO, kind: bytes, body: bytes) -> None:
+def write_chunk(stream: BinaryIO, kind: bytes, body: bytes) -> None:
+    """Length, type, body and checksum."""
     stream.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
 
 

@@ -18,6 +18,7 @@ from mezzotint.image.io import Picture, from_pillow, read, to_pillow
 from mezzotint.image.metadata import ENHANCED
 from mezzotint.image.resize import imresize
 from mezzotint.image.tiling import run_tiled
+from mezzotint.pipelines.soundness import fault
 from mezzotint.runtimes import Model
 
 __all__ = ["Upscaler", "best_model", "upscale"]
@@ -92,7 +93,7 @@ class Upscaler:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
         elif self.card.source:
             facts["File"] = f"sha256:{self.card.source['sha256']}"
-        return {**facts, "Scale": f"{scale or self._model_scale:g}"}
+        return {**facts, "Scale": f"{scale or self._model_scale:g}", "Precision": self.model.precision}
 
     def stamped(self, picture: Picture, scale: float | None = None) -> Picture:
         """The picture with IPTC's term for enhanced images, and `facts`, in its XMP."""
@@ -169,16 +170,15 @@ class Upscaler:
         raise ModelError(f"{self.card.name} takes {self.card.in_channels} channels; pictures have 1 or 3")
 
     def _finite(self, image: np.ndarray) -> np.ndarray:
-        """The network; once more in float32 if anything in the result is not a number."""
+        """The network; once more in float32 if the result is not sound."""
         image = np.ascontiguousarray(image)
         result = self.model(image)
-        if not np.isfinite(result).all() and self._exact is not None:
+        if (wrong := fault(image, result)) and self._exact is not None:
             self.model, self._exact = self._exact(), None
             result = self.model(image)
-        if not np.isfinite(result).all():
-            raise QualityError(
-                f"{self.card.name} gave pixels that are not numbers, in float32 too; nothing was written"
-            )
+            wrong = fault(image, result)
+        if wrong:
+            raise QualityError(f"{self.card.name} gave {wrong}, in float32 too; nothing was written")
         return result
 
     def _check_memory(self, picture: Picture, size: tuple[int, int]) -> None:
