@@ -44,12 +44,17 @@ LAYERS = {
     "training.projection": CORE
     | {"models.weights", "models.feature_files", "models.features", "losses", "metrics", "data"}
     | {"pipelines.generate", "runtimes.pytorch", "training.schedules"},
+    # A recipe for pictures and a machine: a look at both, and arithmetic.
+    "training.auto": CORE | {"advisor.ladder", "advisor.plan", "data.survey", "recipes", "training"},
     # Deployment.
     "runtimes": CORE | {"image"},
     "runtimes.pytorch": CORE | {"models.weights"},
     "pipelines": CORE | {"image", "runtimes", "mezzotint"},
     "export": CORE | {"models.weights", "models.foreign_weights", "runtimes", "mezzotint"},
     "advisor": CORE | {"image", "runtimes", "pipelines"},
+    # Arithmetic: from facts about pictures to a recipe.
+    "advisor.ladder": {"data.survey"},
+    "advisor.plan": ERRORS | {"data.survey", "advisor.ladder"},
     "evaluation": CORE | {"data", "image", "metrics", "recipes", "runtimes", "pipelines", "models.feature_files"},
     "evaluation.features": ERRORS | {"metrics", "models.features", "models.feature_files", "models.inception"},
     # The door.
@@ -61,6 +66,7 @@ LAYERS = {
 # Packages from outside that each may import; the standard library is everyone's.
 OUTSIDE = {
     "image": {"numpy", "PIL"},
+    "image.heic": {"numpy", "pillow_heif"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
     "image.video": {"numpy", "av"},  # the latter inside functions
     "models": {"torch"},

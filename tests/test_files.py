@@ -144,3 +144,18 @@ def test_a_kill_leaves_the_old_file(tmp_path: Path) -> None:
     process.stdout.close()
     assert path.read_bytes() == b"old"
     assert all(entry == path or entry.suffix == ".part" for entry in tmp_path.iterdir())
+
+
+def test_leftovers_of_the_dead_are_removed_and_work_in_progress_is_not(tmp_path):
+    from mezzotint.files import remove_leftovers
+
+    (tmp_path / ".a.png.x1y2.part").write_bytes(b"half")
+    (tmp_path / ".other.png.x1y2.part").write_bytes(b"somebody else's")
+    (tmp_path / "a.png").write_bytes(b"whole")
+    with atomic_write(tmp_path / "b.png") as stream:
+        stream.write(b"1")
+        remove_leftovers(tmp_path, {"a.png", "b.png"})
+        stream.write(b"2")
+    assert (tmp_path / "b.png").read_bytes() == b"12"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.png.x1y2.part", "a.png", "b.png"]
+    remove_leftovers(tmp_path / "none", {"a.png"})

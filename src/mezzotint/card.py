@@ -38,11 +38,11 @@ class Card:
     description: str = ""
     precision: str = ""  # "int8" if its inner convolutions are stored and computed so
     in_channels: int = 3  # super-resolution
-    out_channels: int = 3
+    out_channels: int = 3  # of 2 or 4 the last is opacity, and the colours are as they look on white
     scale: int | None = None  # super-resolution: output side / input side
     halo: int | None = None  # super-resolution: how far around a pixel the network looks; exact tiling needs this much
     alignment: int | None = None  # super-resolution: exact tiles begin at multiples of this; None: anywhere
-    latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of an image of noise
+    latent_dim: int | tuple[int, ...] | None = None  # generation: how many numbers, or C H W of noise of any size
     size: tuple[int, int] | None = None  # generation: height, width
     labels: tuple[str, ...] = ()  # generation: class names in the order of their numbers; empty if unconditional
     parameters: int | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -28,6 +28,8 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Binary
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "w+b") as stream:
+            with suppress(OSError):  # some network drives know no locks
+                _hold(stream)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -44,6 +46,26 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Binary
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove the hidden files that killed writers of `folder`/`names` left behind; those being written now stay."""
+    shortened = {name[:100] for name in names}
+    with suppress(OSError):
+        for entry in folder.glob(".*.part"):
+            if entry.name[1:].removesuffix(".part").rpartition(".")[0] in shortened:
+                with suppress(OSError), entry.open("rb") as stream:
+                    _hold(stream)
+                    entry.unlink()
+
+
+def _hold(stream: BinaryIO) -> None:
+    """Lock an open file until it is closed, by its holder's death at the latest. Raises `OSError` if another holds it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows lets nobody remove an open file
+        return
+    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = True) -> None:

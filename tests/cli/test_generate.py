@@ -200,3 +200,14 @@ def test_the_images_of_given_latents(tmp_path, capsys):
     np.save(tmp_path / "z.npy", z)
     assert run("-m", "marks", "--latent", tmp_path / "z.npy", "-o", tmp_path / "c.png") == 0
     assert "Latents" in Image.open(tmp_path / "c.png").info["xmp"].decode()
+
+
+@pytest.mark.parametrize("size", ["64", "ax3", "64x", "64x64x3"])
+def test_a_size_that_is_none_is_refused_before_any_work(tmp_path, capsys, size):
+    assert run("-m", "marks", "--size", size, "-o", tmp_path / "out.png") == 2
+    assert f"--size takes WIDTHxHEIGHT in pixels, such as 384x256, not '{size}'" in capsys.readouterr().err
+
+
+def test_a_network_of_one_size_says_so(tmp_path, capsys):
+    assert run("-m", "marks", "--size", "64x48", "-o", tmp_path / "out.png") == 2
+    assert "marks makes images of one size" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ def test_a_copy_can_be_edited_and_is_never_overwritten(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["nope"], "shipped recipes: compact-x2"), (["-o", "x"], "needs the name")]
+    ("arguments", "message"), [(["nope"], "shipped recipes: article"), (["-o", "x"], "needs the name")]
 )
 def test_mistakes_are_one_line_and_exit_2(capsys, arguments, message):
     code, out, err = run(capsys, *arguments)

@@ -105,7 +105,7 @@ def test_a_dry_run_prints_the_whole_recipe_and_makes_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["compact-x5", "--data", ".", "-o", "run"], 2, "shipped recipes: compact-x2"),
+        (["compact-x5", "--data", ".", "-o", "run"], 2, "compact-x2, compact-x3, compact-x4"),
         (["compact-x4", "-o", "run"], 2, "needs --data PATH"),
         (["compact-x4", "--data", "."], 2, "-o RUN"),
         (["compact-x4", "stepz=3", "--data", ".", "-o", "run"], 2, "stepz: there is no such key"),

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from mezzotint.data import sources
+from mezzotint.data.images import with_channels
 from mezzotint.data.sources import decode, open_source
 from mezzotint.errors import InputError
 
@@ -209,11 +210,33 @@ def test_a_cut_gzip_is_refused(tmp_path) -> None:
 
 
 def test_what_is_no_data_set_is_refused(tmp_path) -> None:
-    (tmp_path / "a.png").write_bytes(encoded(noise(0, 2, 2)))
+    (tmp_path / "a.txt").write_bytes(encoded(noise(0, 2, 2)))
     with pytest.raises(InputError, match="expected a folder, a zip or an IDX file"):
-        open_source(tmp_path / "a.png")
+        open_source(tmp_path / "a.txt")
     with pytest.raises(InputError, match=r"cannot read .*missing"):
         open_source(tmp_path / "missing")
+
+
+def test_one_picture_is_a_data_set(tmp_path) -> None:
+    (tmp_path / "Stone.JPG").write_bytes(encoded(noise(0, 5, 4, 3), "JPEG"))
+    (tmp_path / "other.png").write_bytes(encoded(noise(1, 5, 4, 3)))
+    source = open_source(tmp_path / "Stone.JPG")
+    assert source.names == ["Stone.JPG"] and source.labels is None and source.image(0).shape == (5, 4, 3)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_opacity_is_kept_where_it_is_asked_for(tmp_path, mode: str) -> None:
+    planes = noise(0, 6, 5, len(mode))
+    planes[0, :, -1], planes[1, :, -1] = 0, 255
+    (tmp_path / "a.png").write_bytes(encoded(planes))
+    kept, flat = (open_source(tmp_path / "a.png").image(0, opacity=opacity) for opacity in (True, False))
+    assert kept.shape == planes.shape and np.array_equal(kept[..., :-1], flat)
+    assert np.array_equal(kept[..., -1], planes[..., -1])
+    # What lies under full transparency looks white, and does not count.
+    assert (kept[0, :, :-1] == 255).all() and np.array_equal(kept[1], planes[1])
+    with_more = with_channels(flat, 4)
+    assert with_more.shape == (6, 5, 4) and (with_more[..., 3] == 255).all()
+    assert np.array_equal(with_channels(kept, 3), with_channels(flat, 3))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "WEBP", "AVIF", "JPEG", "GIF"])

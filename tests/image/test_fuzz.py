@@ -8,6 +8,8 @@ import pytest
 from PIL import Image
 
 from mezzotint.errors import InputError, LimitError
+from mezzotint.image.animation import write_frames
+from mezzotint.image.frames import read_animation
 from mezzotint.image.io import Picture, decode, encode
 from mezzotint.image.metadata import Metadata
 
@@ -29,15 +31,15 @@ def seeds():
             except (OSError, ValueError):
                 continue
             found[f"{name} {mode}"] = stream.getvalue()
-    for channels in (1, 3):
+    for name, channels in (("PNG", 1), ("PNG", 3), ("TIFF", 1), ("TIFF", 3)):
         stream = io.BytesIO()
         metadata = Metadata(exif=EXIF.tobytes().removeprefix(b"Exif\0\0"), xmp=b"<x/>", dpi=(72, 72))
         encode(
             Picture(RGB[..., :channels].astype(np.uint16) * 257, RGB[..., 0].astype(np.uint16), metadata=metadata),
             stream,
-            "PNG",
+            name,
         )
-        found[f"PNG 16 bit {channels}"] = stream.getvalue()
+        found[f"{name} 16 bit {channels}"] = stream.getvalue()
     return found
 
 
@@ -96,3 +98,24 @@ def test_every_prefix_is_an_error_or_the_whole_picture(name):
         except (InputError, LimitError):
             continue
         np.testing.assert_array_equal(part.pixels, whole.pixels)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["gif", "apng", "webp"])
+def test_mutations_of_animations_give_frames_or_one_of_our_errors(tmp_path, suffix):
+    films = [Picture(np.roll(RGB, index, 0), np.roll(RGB[..., 0], index, 0)) for index in range(3)]
+    write_frames(films, tmp_path / f"a.{suffix}", [50] * 3, transparent=True)
+    seed, rng, accepted = (tmp_path / f"a.{suffix}").read_bytes(), random.Random(suffix), 0
+    for _ in range(150):
+        data = bytearray(seed)
+        for _ in range(rng.choice((1, 1, 3))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        try:
+            found = read_animation(bytes(data), "mutant", max_pixels=1_000_000)
+            shapes = {picture.pixels.shape for picture in found.frames()} if found else set()
+        except (InputError, LimitError) as error:
+            assert "mutant" in str(error)
+        else:
+            accepted += bool(shapes)
+            assert len(shapes) <= 1
+    assert accepted > (0 if suffix == "apng" else 20)

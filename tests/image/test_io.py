@@ -75,21 +75,20 @@ def test_sixteen_bit_grey_keeps_every_level(format_name):
     assert not notes
 
 
-def test_sixteen_bit_colour_keeps_every_level_in_png_and_the_loss_elsewhere_is_told():
+@pytest.mark.parametrize("format_name", ["PNG", "TIFF"])
+def test_sixteen_bit_colour_keeps_every_level(format_name):
     deep = np.stack([np.arange(65_536, dtype=np.uint16).reshape(256, 256)] * 3, 2)
     deep[..., 1] = deep[::-1, ::-1, 1]
-    again = decode(encoded(Picture(deep), "PNG")[0])
-    np.testing.assert_array_equal(again.pixels, deep)
-    data, notes = encoded(Picture(deep), "TIFF")
+    data, notes = encoded(Picture(deep), format_name)
+    np.testing.assert_array_equal(decode(data).pixels, deep)
+    assert not notes
+
+
+def test_what_eight_bits_lose_is_told():
+    deep = np.arange(65_536, dtype=np.uint16).reshape(256, 256, 1)
+    data, notes = encoded(Picture(deep), "BMP")
     assert any("8 bits" in note for note in notes)
-    np.testing.assert_array_equal(decode(data).pixels, np.floor(deep / 257 + 0.5).astype(np.uint8))
-
-
-def test_sixteen_bit_colour_tiffs_are_refused_rather_than_reduced(tmp_path):
-    tifffile = pytest.importorskip("tifffile")
-    tifffile.imwrite(tmp_path / "deep.tif", RGB.astype(np.uint16) * 257, photometric="rgb")
-    with pytest.raises(InputError, match="16-bit colour TIFF"):
-        read(tmp_path / "deep.tif")
+    np.testing.assert_array_equal(decode(data).pixels[..., :1], np.floor(deep / 257 + 0.5).astype(np.uint8))
 
 
 def big_endian_grey_tiff(samples):
@@ -293,6 +292,6 @@ def test_deep_avif_is_told(monkeypatch):
     # No encoder for deep AVIF is at hand: the box that states the depth is changed where it is read.
     place = data.index(b"pixi") + 9
     deep = data[:place] + b"\x0a\x0a\x0a" + data[place + 3 :]
-    opened = decoder._open
-    monkeypatch.setattr(decoder, "_open", lambda _, name: opened(data, name))
+    opened = decoder.open_image
+    monkeypatch.setattr(decoder, "open_image", lambda _, name: opened(data, name))
     assert any("10-bit" in note for note in decode(deep).notes)

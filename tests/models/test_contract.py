@@ -147,6 +147,17 @@ def test_generators_make_exactly_the_size_they_promise(reference, network, argum
 
 
 @generators
+def test_an_image_of_noise_may_have_any_size(reference, network, arguments):
+    built = build(network, arguments).eval()
+    if isinstance(built.latent_dim, int):
+        return
+    assert built.latent_dim[1:] == arguments["size"]
+    with torch.no_grad():
+        for size in ((1, 1), (8, 31), (26, 18)):
+            assert built(torch.randn(1, built.latent_dim[0], *size)).shape == (1, built.out_channels, *size)
+
+
+@generators
 def test_labels_and_noise_both_matter(reference, network, arguments):
     built = build(network, arguments, trained=True).eval()
     z, *_ = inputs(network, arguments)

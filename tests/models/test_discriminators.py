@@ -1,8 +1,9 @@
-"""What the discriminators of super-resolution see, and that their state is whole."""
+"""What the discriminators of super-resolution see, and that the state of all with spectral norm is whole."""
 
 import pytest
 import torch
 
+from mezzotint.models import light, sngan
 from mezzotint.models.patch_discriminator import PatchDiscriminator
 from mezzotint.models.unet_discriminator import UNetDiscriminator
 from mezzotint.training.checkpoint import load_checkpoint, save_checkpoint
@@ -42,7 +43,7 @@ def test_the_papers_widths_and_real_esrgans_parameters():
     assert widths == [64, 128, 256, 512, 1]
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", [*NETWORKS, light.Discriminator, sngan.Discriminator])
 def test_a_resumed_discriminator_goes_on_to_the_same_bytes(network, tmp_path):
     """Spectral norm remembers its vectors from step to step; they belong to the checkpoint."""
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 import mezzotint
 from mezzotint.card import GENERATION, KEY, SUPER_RESOLUTION, Card
-from mezzotint.errors import QualityError, UsageError
+from mezzotint.errors import LimitError, QualityError, UsageError
 from mezzotint.pipelines import load
 from mezzotint.pipelines.generate import BATCH, Generator
 
@@ -218,3 +218,54 @@ def test_a_real_network_in_openvino_gives_the_same_bytes_whatever_n(network):
 def test_the_public_function_takes_a_file(network):
     images = mezzotint.generate(network, n=4, seed=2, threads=1)
     assert [image.size for image in images] == [(8, 12)] * 4 and isinstance(images[0], Image.Image)
+
+
+class Texture:
+    """A model that makes an image of noise into an image of its size: the noise itself."""
+
+    precision = "f32"
+
+    def __init__(self, channels=3):
+        self.card = Card("texture", GENERATION, "none", latent_dim=(channels, 8, 6), size=(8, 6), out_channels=channels)
+        self.shapes = []
+
+    def __call__(self, z):
+        self.shapes.append(z.shape)
+        return z / 2
+
+
+def test_an_image_of_noise_is_made_in_any_size_in_batches_of_as_many_pixels():
+    model = Texture()
+    assert Generator(model).arrays(17).shape == (17, 8, 6, 3) and model.shapes == [(16, 3, 8, 6)] * 2
+    model.shapes.clear()
+    large = Generator(model).arrays(5, seed=2, size=(16, 24))
+    assert large.shape == (5, 16, 24, 3) and model.shapes == [(2, 3, 16, 24)] * 3
+    np.testing.assert_array_equal(Generator(model).arrays(1, seed=2, size=(16, 24))[0], large[0])
+    assert Generator(model).arrays(2, size=(1, 1)).shape == (2, 1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "error", "message"),
+    [
+        (Fake(labels=()), (9, 9), UsageError, "fake makes images of one size"),
+        (Texture(), (0, 5), LimitError, "images of 5x0 are beyond"),
+        (Texture(), (3000, 3000), LimitError, "images of 3000x3000 are beyond the limit of 4,194,304 pixels"),
+    ],
+)
+def test_sizes_that_cannot_be_made_are_refused(model, size, error, message):
+    with pytest.raises(error, match=message):
+        Generator(model).batches(1, size=size)
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(2, "LA"), (4, "RGBA")])
+def test_opacity_comes_with_colours_by_themselves(channels, mode):
+    # On white, half opaque, black is middle grey; where nothing is seen, white.
+    planes = np.full((16, channels, 1, 2), 0.0, np.float32)
+    planes[:, -1, :, 1] = -1
+    model = Constant(planes)
+    model.card = Card("clear", GENERATION, "none", latent_dim=2, size=(1, 2), out_channels=channels)
+    (image,) = Generator(model)(1)
+    assert image.mode == mode
+    pixels = np.asarray(image)
+    assert pixels[0, 0].tolist() == [2] * (channels - 1) + [128]
+    assert pixels[0, 1].tolist() == [255] * (channels - 1) + [0]

@@ -96,7 +96,9 @@ def write_folder(folder: Path, batches: Iterable[np.ndarray], metadata: Metadata
     images = (image for batch in batches for image in batch)
     for index, image in enumerate(images):
         path = folder / numbered(index)
-        write(Picture(image, metadata=metadata), path, overwrite=overwrite)
+        opaque = image.shape[2] in (1, 3)
+        picture = Picture(image) if opaque else Picture(image[..., :-1], image[..., -1])
+        write(picture.replace(metadata=metadata), path, overwrite=overwrite)
         yield path
 
 

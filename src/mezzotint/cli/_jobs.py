@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
+import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mezzotint.errors import InputError, OutputError, UsageError
 from mezzotint.files import make_folder
 from mezzotint.image.formats import FORMATS, SUFFIXES, by_name, by_suffix, sniff
+from mezzotint.image.frames import moves
+
+# A source: standard input; a target: standard output.
+PIPE = Path("-")
 
 
 @dataclass(frozen=True)
@@ -20,34 +27,49 @@ class Job:
 
     source: Path
     target: Path
-    format: str  # of the target
+    format: str  # of the target; empty: as `kept_format` says once the source has been read
 
 
 def plan(
-    inputs: Iterable[str], output: Path | None, format_name: str, suffix: str, *, recursive: bool = False
+    inputs: Iterable[str],
+    output: Path | None,
+    format_name: str,
+    suffix: str,
+    *,
+    recursive: bool = False,
+    first_frame: bool = False,
 ) -> list[Job]:
-    """Files, folders (their pictures in sorted order) and glob patterns -> jobs.
+    """Files, folders (their pictures in sorted order), glob patterns, lists of these (`@FILE`) and `-` -> jobs.
 
     Without `output` a result lies beside its input, `suffix` added to its name. `output` is a file for a single input if
-    it has an image suffix and is no folder; else a folder, in which input folders are mirrored. `format_name` is "keep" or
-    one of the formats. Raises `UsageError` (two results of one name, a result that is an input, options that do not fit),
-    `InputError` (a folder without pictures).
+    it has an image suffix and is no folder; else a folder, in which input folders, and relative paths of lists, are
+    mirrored; `-` is standard output. `format_name` is "keep" or one of the formats. With `first_frame` an animation
+    becomes a still picture. Raises `UsageError` (two results of one name, a result that is an input, options that do not
+    fit), `InputError` (a folder without pictures, a list that cannot be read).
     """
-    format_name = "keep" if format_name.lower() == "keep" else by_name(format_name).name
+    asked = format_name.lower()
+    format_name = "keep" if asked == "keep" else by_name(format_name).name
     sources = list(_sources(inputs, recursive))
-    as_file = output is not None and output.suffix.lower() in SUFFIXES and not output.is_dir()
+    as_file = output is not None and (output == PIPE or (output.suffix.lower() in SUFFIXES and not output.is_dir()))
     if as_file and len(sources) > 1:
         raise UsageError(f"{output} is one file and there are {len(sources)} inputs; give a folder to -o")
     jobs = []
     for source, place, from_folder in sources:
-        if output is not None and as_file:
+        if source == PIPE and not as_file:
+            raise UsageError(
+                "say with -o to which file the picture from standard input is to go; -o - is standard output"
+            )
+        if output == PIPE:
+            target, named = PIPE, "" if format_name == "keep" else format_name
+        elif output is not None and as_file:
             target, named = output, by_suffix(output).name
             if format_name not in ("keep", named):
                 raise UsageError(f"{output} asks for {named} and --format for {format_name}")
         elif output is None and from_folder:
             raise UsageError(f"say with -o in which folder the pictures of {source.parent} are to be put")
         else:
-            named, extension = _format_of(source, format_name)
+            named, extension = _format_of(source, format_name, first_frame)
+            extension = ".apng" if asked == "apng" else extension
             name = source.stem + (suffix if output is None else "") + extension
             target = source.with_name(name) if output is None else (output / place).with_name(name)
         jobs.append(Job(source, target, named))
@@ -55,10 +77,18 @@ def plan(
     return jobs
 
 
+def kept_format(found: str, *, animated: bool) -> str:
+    """The format of the result for a source of the format `found`, where none was asked for."""
+    # A GIF's 256 colours cannot hold what a model adds, but what moves is to move; HEIC is read only.
+    return "PNG" if found == "HEIC" or (found == "GIF" and not animated) else found
+
+
 def check_targets(jobs: Iterable[Job], *, overwrite: bool) -> None:
     """See that every result can be written where it should, creating folders. Raises `UsageError`, `OutputError`."""
     folders = set()
     for job in jobs:
+        if job.target == PIPE:
+            continue
         if job.target.is_dir():
             raise UsageError(f"{job.target} is a folder; a result cannot take its name")
         if not overwrite and os.path.lexists(job.target):
@@ -79,20 +109,49 @@ def _sources(inputs: Iterable[str], recursive: bool) -> Iterable[tuple[Path, Pat
     """
     seen = set()
     for text in inputs:
-        path = Path(text)
-        names = [path]
-        if not path.exists() and glob.has_magic(text):
-            names = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (absolute patterns)
-            names = [name for name in names if name.is_dir() or name.suffix.lower() in SUFFIXES]
-            if not names:
-                raise InputError(f"no picture matches {text}")
-        for name in names:
-            is_folder = name.is_dir()
-            for file in _pictures(name, recursive) if is_folder else [name]:
-                identity = file.resolve()
-                if identity not in seen:
-                    seen.add(identity)
-                    yield file, file.relative_to(name) if is_folder else Path(file.name), is_folder
+        for file, place, in_folder in _matches(text, recursive):
+            identity = file if file == PIPE else file.resolve()
+            if identity not in seen:
+                seen.add(identity)
+                yield file, place, in_folder
+
+
+def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
+    """What one argument stands for."""
+    path = Path(text)
+    if text.startswith("@") and not path.exists():
+        for line in _lines(text[1:]):
+            listed = Path(line)
+            inside = not listed.is_absolute() and ".." not in listed.parts
+            yield listed, listed if inside else Path(listed.name), False
+    elif not path.exists() and glob.has_magic(text):
+        fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+        found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (absolute patterns)
+        found = [name for name in found if name.is_dir() or name.suffix.lower() in SUFFIXES]
+        if not found:
+            raise InputError(f"no picture matches {text}")
+        for name in found:
+            # A pattern that ends in ** finds folders and also what is in them.
+            if not name.is_dir():
+                yield name, name.relative_to(fixed), False
+            elif not text.endswith("**"):
+                yield from ((file, file.relative_to(name), True) for file in _pictures(name, recursive))
+    elif path.is_dir():
+        yield from ((file, file.relative_to(path), True) for file in _pictures(path, recursive))
+    else:
+        yield path, Path(path.name), False
+
+
+def _lines(name: str) -> list[str]:
+    """The file names in a list, one a line, as `find` prints them: from the current folder on. `-` is standard input."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the list {name}: {getattr(error, 'strerror', None) or error}") from error
+    found = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+    if not found:
+        raise InputError(f"the list {name} names no file")
+    return found
 
 
 def _pictures(folder: Path, recursive: bool) -> list[Path]:
@@ -106,26 +165,28 @@ def _pictures(folder: Path, recursive: bool) -> list[Path]:
     return found
 
 
-def _format_of(source: Path, format_name: str) -> tuple[str, str]:
+def _format_of(source: Path, format_name: str, first_frame: bool) -> tuple[str, str]:
     """Format and suffix of a result that is to be named after its source."""
     if format_name == "keep":
-        try:
+        found = None
+        with suppress(OSError):
             with source.open("rb") as stream:
-                format_name = sniff(stream.read(64)) or ""
-        except OSError:
-            format_name = ""
+                found = sniff(stream.read(64))
+            # Only a GIF's result is named otherwise if it moves.
+            animated = found == "GIF" and not first_frame and moves(source.read_bytes())
         # Not readable: it will fail with a better message than we could give here.
-        format_name = format_name or SUFFIXES.get(source.suffix.lower(), "PNG")
-        # 256 colours cannot hold what a model adds.
-        format_name = "PNG" if format_name == "GIF" else format_name
+        format_name = kept_format(found, animated=animated) if found else SUFFIXES.get(source.suffix.lower(), "PNG")
+        format_name = format_name if FORMATS[format_name].written else "PNG"
     suffixes = FORMATS[format_name].suffixes
     return format_name, source.suffix if source.suffix.lower() in suffixes else suffixes[0]
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:
-    sources = {_identity(job.source): job.source for job in jobs}
+    sources = {_identity(job.source): job.source for job in jobs if job.source != PIPE}
     targets: dict[object, Job] = {}
     for job in jobs:
+        if job.target == PIPE:
+            continue
         identity = _identity(job.target)
         if identity in sources:
             raise UsageError(f"the result {job.target} would replace the input {sources[identity]}; give another -o")

@@ -24,12 +24,17 @@ class Interrupts:
         if again or not self._shielded:
             raise KeyboardInterrupt
 
+    def stop(self) -> None:
+        """Raise what ends the work of a thread, once a signal has come; only the main thread is interrupted by itself."""
+        if self.received is not None:
+            raise InterruptedRun("interrupted", self.received)
+
     @contextmanager
     def shield(self) -> Iterator[None]:
         """Put a signal off to the end of the block.
 
-        An exception out of a handler can strike between any two instructions, such as between the making of a temporary
-        file and the noting of its name: nobody would remove it.
+        An exception out of a handler can strike between any two instructions, such as between the printing of a line and
+        that of its end.
         """
         self._shielded = True
         try:

@@ -84,7 +84,7 @@ def evaluate(
     """
     from mezzotint import files, runtimes
     from mezzotint.card import GENERATION
-    from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.formats import WRITTEN_SUFFIXES
     from mezzotint.image.io import write
     from mezzotint.image.picture import Picture
 
@@ -92,8 +92,8 @@ def evaluate(
         if path is not None and path.exists() and not overwrite:
             raise UsageError(f"{path} exists; use --overwrite to replace it")
     for path in (pictures, panel):
-        if path is not None and path.suffix.lower() not in SUFFIXES:
-            raise UsageError(f"{path}: a picture's name ends with one of {', '.join(SUFFIXES)}")
+        if path is not None and path.suffix.lower() not in WRITTEN_SUFFIXES:
+            raise UsageError(f"{path}: a picture's name ends with one of {', '.join(WRITTEN_SUFFIXES)}")
     settings: dict[str, Any] = {"runtime": runtime, "precision": precision, "threads": threads}
     given: dict[str, Any] = {
         "n": n,

@@ -28,6 +28,9 @@ def generate(
     seed: int = typer.Option(0, help="The same seed gives the same images, whatever -n."),
     label: str | None = typer.Option(None, help="Name or number of a class; 'all' goes through them in turn."),
     truncation: float | None = typer.Option(None, help="Draw noise beyond this anew: more typical, less varied."),
+    size: str | None = typer.Option(
+        None, metavar="WxH", help="Width and height, of textures, which may have any size."
+    ),
     latent: Path | None = typer.Option(None, help="The images of this file's latents (`project`), not a seed's."),
     real: Path | None = typer.Option(
         None, help="The images it was trained on (folder, zip, IDX file): drop what copies them; see --best-of."
@@ -65,11 +68,11 @@ def generate(
         write_folder,
     )
     from mezzotint.cli._signals import interruptible
-    from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.formats import WRITTEN_SUFFIXES
     from mezzotint.image.metadata import GENERATED, Metadata
     from mezzotint.pipelines.generate import ALL, Generator
 
-    card = generator_card(model)
+    card, sides = generator_card(model), _sides(size)
     latents = given_latents(latent, card, truncation)
     if latents is not None and n is not None and n > len(latents.z):
         raise UsageError(f"{latent} holds {len(latents.z)} latents, fewer than -n {n}")
@@ -77,11 +80,13 @@ def generate(
         raise UsageError("--best-of, --reference and --features choose by comparison with real images: give --real")
     if real is not None and latents is not None:
         raise UsageError("--real chooses among candidates of a seed, and --latent gives the latents as they are")
+    if sides is not None and (real is not None or latents is not None):
+        raise UsageError("--size is for images of a seed alone, without --real and --latent")
     n = n or (16 if latents is None else len(latents.z))
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.png"
     target = Path(output)
-    kind = kind_of(output, dict.fromkeys(SUFFIXES, "sheet") | {ARRAYS: "arrays"})
+    kind = kind_of(output, dict.fromkeys(WRITTEN_SUFFIXES, "sheet") | {ARRAYS: "arrays"})
     check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
     start, chosen = time.perf_counter(), None
@@ -96,7 +101,7 @@ def generate(
             facts = generator.facts(seed) | {"Images": " ".join(map(str, chosen.numbers))}
         elif latents is None:
             labels, facts = generator.labels(n, label), generator.facts(seed)
-            drawn = generator.batches(n, seed, label, truncation)
+            drawn = generator.batches(n, seed, label, truncation, sides)
         else:
             labels = latents.classes(generator, label)[:n]
             facts = {**generator.facts(), "Latents": str(latent)}
@@ -127,12 +132,23 @@ def generate(
         return
     if kind != "folder":
         print(json.dumps({"output": output, "n": n}))
-    settings = {"model": card.name, "n": n, "seed": seed, "output": output, "precision": generator.model.precision}
+    settings = {"model": card.name, "n": n, "seed": seed, "size": size, "output": output}
+    settings |= {"precision": generator.model.precision}
     if latent is not None:
         settings |= {"seed": None, "latent": str(latent)}
     if chosen is not None:
         settings |= chosen.facts()
     print(json.dumps({"summary": True, **settings, "upscale": upscale, "seconds": seconds}))
+
+
+def _sides(size: str | None) -> tuple[int, int] | None:
+    """Height and width of "384x256"."""
+    if size is None:
+        return None
+    width, _, height = size.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--size takes WIDTHxHEIGHT in pixels, such as 384x256, not '{size}'")
+    return int(height), int(width)
 
 
 def _write_arrays(target: Path, batches: Iterable[np.ndarray], labels: np.ndarray, overwrite: bool) -> None:

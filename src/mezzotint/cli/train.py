@@ -8,7 +8,10 @@ import typer
 
 
 def train(
-    recipe: str = typer.Argument(..., help="Name of a shipped recipe (see `mezzotint recipes`) or a .toml file."),
+    recipe: str = typer.Argument(
+        ...,
+        help="A shipped recipe (see `mezzotint recipes`), a .toml file, or auto: a generator's, chosen for the pictures.",
+    ),
     overrides: list[str] | None = typer.Argument(None, help="Changes, such as optimizer.generator.learning_rate=3e-4."),
     data: list[Path] | None = typer.Option(
         None, "--data", help="Folder, zip or IDX file of images, or of pairs in HR and LR; may be repeated."
@@ -20,7 +23,7 @@ def train(
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the run folder's checkpoint."),
     threads: int | None = typer.Option(None, "--threads", help="CPU threads; all by default.", min=1),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Check the recipe and print it in full, then stop."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Check the recipe and print it, then stop; auto's as TOML."),
     as_json: bool = typer.Option(False, "--json", help="Print the card of the weights as JSON."),
 ) -> None:
     """Train networks by a recipe on your own pictures."""
@@ -29,11 +32,24 @@ def train(
     from mezzotint.recipes import model
     from mezzotint.training.distributed import one_voice
 
+    settings = overrides or []
     with one_voice() as speaks:
-        checked = model.read(recipe, [*(overrides or []), *([f"minutes={minutes}"] if minutes else [])])
-        if dry_run:
+        # `auto` is the recipe that the run chooses for its pictures; any other one is checked before anything is read.
+        checked: str | model.Recipe = recipe
+        if recipe != "auto":
+            checked = model.read(recipe, [*settings, *([f"minutes={minutes}"] if minutes else [])])
+        if dry_run and isinstance(checked, model.Recipe):
             if speaks:
                 print(checked.model_dump_json(indent=1))
+            return
+        if dry_run and data:
+            from mezzotint.recipes import toml
+            from mezzotint.training import auto
+
+            choice, reasons = auto.choose(
+                data, out, overrides=settings, minutes=minutes, resume=resume, threads=threads, quiet=as_json
+            )
+            print(toml.written(choice.model_dump(mode="json", exclude_unset=True), reasons), end="")
             return
         if not data or out is None:
             raise UsageError("training needs --data PATH (folder, zip or IDX file) and -o RUN (the folder to make)")
@@ -41,7 +57,10 @@ def train(
 
         # While it trains, the run itself takes signals and saves first; this is for the time before and after.
         with interruptible(f"--resume goes on with what {out} holds"):
-            card = run(checked, list(data), out, validation=validation, resume=resume, threads=threads, quiet=as_json)
+            card = run(
+                checked, list(data), out, overrides=settings, validation=validation, minutes=minutes, resume=resume,
+                threads=threads, quiet=as_json,
+            )  # fmt: skip
         if speaks:
             print(
                 card.to_json() if as_json else f"{recipe} -> {out} ({card.steps} steps; try: mezzotint inspect {out})"

@@ -69,7 +69,7 @@ def walk(
     )
     from mezzotint.cli._signals import interruptible
     from mezzotint.image.animation import ANIMATED, check_animation, write_animation
-    from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.formats import WRITTEN_SUFFIXES
     from mezzotint.image.grid import contact_sheet
     from mezzotint.image.io import write
     from mezzotint.image.metadata import GENERATED, Metadata
@@ -88,7 +88,7 @@ def walk(
     # As text, because a path forgets the slash that makes "out.d/" a folder.
     output = output or f"{card.name}-{seed}.gif"
     target = Path(output)
-    kind = kind_of(output, dict.fromkeys(SUFFIXES, "sheet") | dict.fromkeys(ANIMATED, "film"))
+    kind = kind_of(output, dict.fromkeys(WRITTEN_SUFFIXES, "sheet") | dict.fromkeys(ANIMATED, "film"))
     if kind == "film":
         check_animation(target, duration)
     check_free([target / numbered(index) for index in range(count)] if kind == "folder" else [target], overwrite)

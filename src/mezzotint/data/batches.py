@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from mezzotint.data.images import ImageSet
-from mezzotint.data.patches import cut, floats, hold, places
+from mezzotint.data.patches import by_area, cut, floats, hold, places
 from mezzotint.errors import InputError
 from mezzotint.image.resize import imresize
 
@@ -56,7 +56,7 @@ class PatchPairs:
         self.share = share
         _check_sides(hr, patch * scale)
         self.lr = hr.twins or _reduced(hr, scale, device)
-        self.device, self._drawn = device, _by_area(self.lr)
+        self.device, self._drawn = device, by_area(self.lr)
         self._layouts = self.lr.layout(), hr.layout()
         self._pixels = hold(self.lr, device), hold(hr, device)
 
@@ -108,7 +108,7 @@ class DegradedPairs:
         self.hr, self.scale, self.patch, self.size, self.seed, self.augment = hr, scale, patch, batch, seed, augment
         self.degrade, self.device, self.share = degrade, device, share
         _check_sides(hr, patch * scale)
-        self._drawn = _by_area(hr)
+        self._drawn = by_area(hr)
         self.reuse = reuse
         self._regions: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         self._pool = ThreadPoolExecutor(min(batch, os.cpu_count() or 1))
@@ -239,17 +239,6 @@ def _check_sides(images: ImageSet, least: int) -> None:
     for name, (height, width, _) in zip(images.names, images.shapes, strict=True):
         if min(height, width) < least:
             raise InputError(f"{name} is {width}x{height}, smaller than a patch of {least}")
-
-
-def _by_area(images: ImageSet) -> np.ndarray:
-    """The distribution function of drawing images by their area; N.
-
-    A uniform number looked up in it gives what `Generator.choice` would draw, without that method's checks of N numbers
-    each time.
-    """
-    areas = np.array([height * width for height, width, _ in images.shapes], np.float64)
-    distribution = (areas / areas.sum()).cumsum()
-    return distribution / distribution[-1]
 
 
 def _reduced(hr: ImageSet, scale: int, device: torch.device) -> ImageSet:

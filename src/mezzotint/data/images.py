@@ -127,10 +127,11 @@ def load_images(
 ) -> ImageSet:
     """Decode every image of folders, zips and IDX files; the order is the sources' own, whatever the number of workers.
 
-    `prepare` may crop or resize each H W C image. Those with a side below `least` pixels and broken ones are named in
-    `skipped`. There are labels if all sources have the same classes. `limit_bytes` as for `ImageSet`. `most`: decode only so
-    many of each source, spread evenly over it. Raises `InputError` when nothing usable is left or more than 5 % are broken
-    (`TooSmallError` when all are too small), and `LimitError` when the disk is too small for the rest.
+    Of 2 or 4 `channels` the last is opacity, and the colours are as they look on white. `prepare` may crop or resize each
+    H W C image. Those with a side below `least` pixels and broken ones are named in `skipped`. There are labels if all
+    sources have the same classes. `limit_bytes` as for `ImageSet`. `most`: decode only so many of each source, spread evenly
+    over it. Raises `InputError` when nothing usable is left or more than 5 % are broken (`TooSmallError` when all are too
+    small), and `LimitError` when the disk is too small for the rest.
     """
     images = ImageSet(limit_bytes)
     sources, too_small = [open_source(path) for path in paths], 0
@@ -142,7 +143,7 @@ def load_images(
 
         def load(index: int, source: Source = source) -> np.ndarray | InputError:
             try:
-                image = prepare(with_channels(source.image(index), channels))
+                image = prepare(with_channels(source.image(index, opacity=channels in (2, 4)), channels))
                 check_sides(source.names[index], image, least)
             except InputError as error:
                 return error
@@ -190,9 +191,15 @@ def spread(count: int, most: int | None) -> Iterable[int]:
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """H W C uint8 with C of 1 or 3 -> the same image with so many channels."""
+    """H W C uint8 -> the same image with so many channels, of which opacity, the last of 2 or 4, is all there if unknown."""
     if image.shape[2] == channels:
         return image
+    if image.shape[2] in (2, 4) or channels in (2, 4):
+        given, opacity = (image, None) if image.shape[2] in (1, 3) else (image[..., :-1], image[..., -1:])
+        colours = with_channels(given, 3 if channels > 2 else 1)
+        if channels in (1, 3):
+            return colours
+        return np.concatenate([colours, np.full_like(colours[..., :1], 255) if opacity is None else opacity], axis=2)
     if channels == 3:
         return image.repeat(3, axis=2)
     # BT.601 weights, as `convert("L")` in every imaging library.

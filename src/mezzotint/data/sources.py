@@ -1,4 +1,4 @@
-"""Where images come from: a folder, a zip, or an IDX file (MNIST's format), all read through one small value.
+"""Where images come from: a folder, a zip, an IDX file (MNIST's format), or one picture, all read through one small value.
 
 Opening looks at names and headers only; nothing is decoded until it is asked for, and the order never depends on the
 file system. A name inside a zip is a label for messages and never a path, so a hostile archive writes nothing.
@@ -18,6 +18,7 @@ import numpy as np
 
 from mezzotint.data import idx
 from mezzotint.errors import InputError, LimitError
+from mezzotint.image.alpha import on_white
 from mezzotint.image.decode import decode as decode_picture
 from mezzotint.image.formats import SUFFIXES
 from mezzotint.image.picture import to_eight_bits
@@ -30,14 +31,14 @@ _LARGEST_FILE = 512 << 20
 class Source:
     """Images in a fixed order. `names` are unique, with `/` between folders; `labels[i]` indexes `classes`.
 
-    `read(i)` returns image i as encoded bytes, `image(i)` its pixels, H W C uint8 with C of 1 or 3. Both may be called
+    `read(i)` returns image i as encoded bytes, `image(i, opacity=False)` its pixels as `decode` does. Both may be called
     from several threads and raise `InputError` naming the image.
     """
 
     path: Path
     names: list[str]
     read: Callable[[int], bytes]
-    image: Callable[[int], np.ndarray]
+    image: Callable[..., np.ndarray]
     labels: list[int] | None = None
     classes: list[str] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ class Source:
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a folder (searched recursively), a zip, or an IDX file (`.gz` or not; its labels are found beside it).
+    """Open a folder (searched recursively), a zip, an IDX file (`.gz` or not; its labels are found beside it) or a picture.
 
     A folder or zip has labels when every image sits in one of several sub-folders of one depth, as ImageNet's; an IDX
     file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images.
@@ -64,11 +65,16 @@ def open_source(path: str | Path) -> Source:
         return _zip(path)
     if idx.looks_like(path):
         return _idx(path)
-    raise InputError(f"{path} holds no data set: expected a folder, a zip or an IDX file of images")
+    if path.suffix.lower() in SUFFIXES:
+        return _files(path.parent, [path.name])
+    raise InputError(f"{path} holds no data set: expected a folder, a zip or an IDX file of images, or a picture")
 
 
-def decode(data: bytes, name: str) -> np.ndarray:
+def decode(data: bytes, name: str, opacity: bool = False) -> np.ndarray:
     """Pixels of an encoded image: H W C uint8, C of 1 (grey) or 3, turned upright by EXIF, transparency on white.
+
+    With `opacity`, that of an image with transparency is one more channel; the colours stay as they look on white, so
+    that what programs hide under full transparency does not count, and resizing mixes no such colours into the edges.
 
     The formats are those of `mezzotint.image`, known by content and not by name; of an animation the first frame is
     taken, and 16-bit values are rounded to 8. Raises `InputError` naming `name`, whatever is wrong with the bytes.
@@ -80,9 +86,9 @@ def decode(data: bytes, name: str) -> np.ndarray:
         raise InputError(str(error).partition(";")[0]) from error
     pixels, alpha = picture.pixels, picture.alpha
     if alpha is not None:
-        top = int(np.iinfo(pixels.dtype).max)
-        opacity = alpha[..., None].astype(np.uint64)
-        pixels = ((pixels * opacity + top * (top - opacity) + top // 2) // top).astype(pixels.dtype)
+        pixels = on_white(pixels, alpha[..., None])
+        if opacity:
+            pixels = np.concatenate([pixels, alpha[..., None]], axis=2)
     return to_eight_bits(pixels) if pixels.dtype == np.uint16 else pixels
 
 
@@ -103,6 +109,11 @@ def _folder(path: Path) -> Source:
             if (path / name).is_file():
                 return _idx(path / name)
         raise InputError(f"no images in {path}: looked for {', '.join(SUFFIXES)} in it and its sub-folders")
+    return _files(path, names)
+
+
+def _files(path: Path, names: list[str]) -> Source:
+    """The files `names` below the folder `path`."""
 
     def read(i: int) -> bytes:
         file = path / names[i]
@@ -113,7 +124,7 @@ def _folder(path: Path) -> Source:
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror or error}") from error
 
-    return Source(path, names, read, lambda i: decode(read(i), str(path / names[i])), *_labels(names))
+    return Source(path, names, read, _decoded(read, lambda i: str(path / names[i])), *_labels(names))
 
 
 def _zip(path: Path) -> Source:
@@ -141,7 +152,7 @@ def _zip(path: Path) -> Source:
             raise InputError(f"cannot read {names[i]} in {path} ({error})") from error
         return data
 
-    return Source(path, names, read, lambda i: decode(read(i), f"{path}: {names[i]}"), *_labels(names))
+    return Source(path, names, read, _decoded(read, lambda i: f"{path}: {names[i]}"), *_labels(names))
 
 
 def _idx(path: Path) -> Source:
@@ -161,7 +172,11 @@ def _idx(path: Path) -> Source:
         return stream.getvalue()
 
     classes = [] if labels is None else [str(label) for label in range(max(labels) + 1)]
-    return Source(path, names, encoded, lambda i: images[i], labels, classes)
+    return Source(path, names, encoded, lambda i, opacity=False: images[i], labels, classes)
+
+
+def _decoded(read: Callable[[int], bytes], name: Callable[[int], str]) -> Callable[..., np.ndarray]:
+    return lambda i, opacity=False: decode(read(i), name(i), opacity)
 
 
 def _images(names: Iterable[str]) -> list[str]:

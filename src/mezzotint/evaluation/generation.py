@@ -126,7 +126,7 @@ def evaluate_generator(
     size = max(count, lessons) if numbers is not None else count
     if lessons and lessons + count > len(training.pixels):
         notes.append("the classifier learnt from images that stand for real ones here: *_own is kinder with more data")
-    images = generator.arrays(size, seed)
+    images = generation_data.opaque(generator.arrays(size, seed))
     if upscaler is not None:
         images = np.stack([upscaler(image) for image in images])
         notes.append(

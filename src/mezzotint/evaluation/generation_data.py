@@ -11,9 +11,12 @@ from mezzotint.card import Card
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import fit_size
 from mezzotint.errors import UsageError
+from mezzotint.image.alpha import on_white
 
 # With fewer, not even a nearest neighbour means anything.
 FEWEST = 16
+# How many parts of large pictures stand for the real images of a generator that learnt from such parts.
+_PARTS, _AT_ONCE = 2048, 64
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,7 @@ def load(
 ) -> tuple[Images, Images, list[str], list[str]]:
     """Training and held-out images in an order that `seed` shuffles, the names of the classes, and what to mind."""
     assert card.size is not None
-    sets = [
-        load_images([path], channels=card.out_channels, prepare=fit_size(card.size))
-        for path in (real, *([] if reference is None else [reference]))
-    ]
+    sets = [prepared(card, path, seed) for path in (real, *([] if reference is None else [reference]))]
     notes = [f"{len(part.skipped)} images left out, first: {part.skipped[0]}" for part in sets if part.skipped]
     if len(sets) == 2 and sets[0].classes and sets[1].classes and sets[0].classes != sets[1].classes:
         raise UsageError(f"{reference} has other classes than {real}; both need the same folders or labels")
@@ -61,6 +61,31 @@ def load(
             f"at least {FEWEST} of each are needed"
         )
     return training, held_out, sets[0].classes if labelled else [], notes
+
+
+def prepared(card: Card, path: str | Path, seed: int) -> ImageSet:
+    """The images of `path` as the generator learnt them, but on white: whole, or parts at random places."""
+    assert card.size is not None
+    channels = 3 if card.out_channels > 2 else 1
+    if not card.recipe.get("data", {}).get("crop"):
+        return load_images([path], channels=channels, prepare=fit_size(card.size))
+    from mezzotint.data.crops import Crops
+
+    pictures = load_images([path], channels=channels, least=max(card.size))
+    parts = ImageSet()
+    parts.classes, parts.skipped = pictures.classes, pictures.skipped
+    batches = Crops(pictures, card.size, _AT_ONCE, seed)
+    for step in range(_PARTS // _AT_ONCE):
+        batch = batches.batch(step)
+        pixels = (batch["real"] * 127.5 + 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+        for number, (part, label) in enumerate(zip(pixels, batch["labels"].tolist(), strict=True)):
+            parts.append(part, f"part {step * _AT_ONCE + number}", label)
+    return parts
+
+
+def opaque(images: np.ndarray) -> np.ndarray:
+    """N H W C uint8 with C of 1 to 4 -> C of 1 or 3: what has opacity, on white, as real images are loaded."""
+    return on_white(images[..., :-1], images[..., -1:]) if images.shape[3] in (2, 4) else images
 
 
 def _shuffled(images: ImageSet, labelled: bool, seed: int) -> Images:

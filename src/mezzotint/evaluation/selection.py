@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from mezzotint.data.images import load_images
-from mezzotint.data.prepare import fit_size
 from mezzotint.errors import LimitError, QualityError, UsageError
 from mezzotint.evaluation.encoders import pixels, squeezenet, thumbs
+from mezzotint.evaluation.generation_data import opaque, prepared
 from mezzotint.metrics.distribution import realism
 from mezzotint.metrics.memorization import closeness
 from mezzotint.pipelines.generate import Generator, check_noise, noise
@@ -117,8 +116,9 @@ def select(
     numbers = (np.arange(best_of)[:, None] * _APART + np.arange(n)).ravel()
     z = np.stack([noise(seed, int(number), shape, truncation) for number in numbers])
     images = np.concatenate(list(generator.rendered(z, np.tile(labels, best_of))))
-    copied = (closeness(thumbs(images), thumbs(training)) <= limit).reshape(best_of, n)
-    scores = realism(encoder.encode(training[:_MANIFOLD]), encoder.encode(images)).reshape(best_of, n)
+    seen = opaque(images)
+    copied = (closeness(thumbs(seen), thumbs(training)) <= limit).reshape(best_of, n)
+    scores = realism(encoder.encode(training[:_MANIFOLD]), encoder.encode(seen)).reshape(best_of, n)
     best = np.where(copied, -np.inf, scores).argmax(0)
     kept = np.flatnonzero(~copied.all(0))
     if not len(kept):
@@ -140,10 +140,8 @@ def select(
 
 
 def _load(generator: Generator, path: str | Path, seed: int) -> np.ndarray:
-    """All images of a data set in the generator's size and channels, in an order that `seed` shuffles: N H W C."""
-    card = generator.card
-    assert card.size is not None
-    found = load_images([path], channels=card.out_channels, prepare=fit_size(card.size))
+    """All images of a data set in the generator's size and colours, on white, in an order that `seed` shuffles: N H W C."""
+    found = prepared(generator.card, path, seed)
     if len(found) < _FEWEST:
         raise UsageError(f"{path} has {len(found)} usable images; at least {_FEWEST} say what is realistic")
     return np.stack([found[int(index)] for index in np.random.default_rng(seed).permutation(len(found))])

@@ -94,10 +94,10 @@ def _onnx(network: nn.Module, card: Card) -> bytes:
     batch = torch.export.Dim("batch")
     if card.task == GENERATION:
         names, output = ["z", "labels"][: len(inputs)], "images"
-        shapes: list[dict[int, Any]] = [{0: batch} for _ in inputs]
     else:
         names, output = ["lr"], "sr"
-        shapes = [{0: batch, 2: torch.export.Dim("height"), 3: torch.export.Dim("width")}]
+    sides = {2: torch.export.Dim("height"), 3: torch.export.Dim("width")}
+    shapes = [{0: batch, **(sides if array.ndim == 4 else {})} for array in inputs]
     with _silence(), _refusals(network):
         program = torch.onnx.export(
             network,
@@ -134,10 +134,14 @@ def _strip(model: Any) -> None:
 
 
 def _inputs(card: Card, batch: int, height: int, width: int) -> list[np.ndarray]:
-    """Random inputs, the same each time: `lr` B C H W, or `z` B latent_shape and, for a conditional one, `labels` B."""
+    """Random inputs, the same each time: `lr` B C H W, or `z` B latent_shape and, for a conditional one, `labels` B.
+
+    An image of noise may have any height and width, too.
+    """
     random = np.random.default_rng(0)
     if card.task == GENERATION:
-        z = random.standard_normal((batch, *card.latent_shape), dtype=np.float32)
+        shape = (card.latent_shape[0], height, width) if len(card.latent_shape) == 3 else card.latent_shape
+        z = random.standard_normal((batch, *shape), dtype=np.float32)
         labels = random.integers(0, len(card.labels) or 1, batch)
         return [z, labels] if card.labels else [z]
     return [random.random((batch, card.in_channels, height, width), dtype=np.float32)]

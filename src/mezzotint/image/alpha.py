@@ -1,10 +1,26 @@
-"""Transparency in super-resolution: colours without dark fringes, opacity without holes."""
+"""Transparency. In super-resolution: colours without dark fringes, opacity without holes. In generation: pictures as they
+look on white, where hidden colours do not count, and back.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["bounded_by_neighbours", "fill_hidden"]
+__all__ = ["bounded_by_neighbours", "fill_hidden", "off_white", "on_white"]
+
+
+def on_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """Colours ... C as they look on white with `opacity` ... 1, both of one unsigned integer type; returns the same."""
+    top = int(np.iinfo(planes.dtype).max)
+    share = opacity.astype(np.uint64)
+    return ((planes * share + top * (top - share) + top // 2) // top).astype(planes.dtype)
+
+
+def off_white(planes: np.ndarray, opacity: np.ndarray) -> np.ndarray:
+    """The colours ... C that look like `planes` on white with `opacity` ... 1, uint8; white where nothing is seen."""
+    missing = (255 - planes.astype(np.int64)) * 255
+    share = np.maximum(opacity, 1).astype(np.int64)
+    return np.where(opacity > 0, 255 - np.minimum(255, (missing + share // 2) // share), 255).astype(np.uint8)
 
 
 def fill_hidden(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mezzotint.errors import InputError, LimitError, MezzotintError
-from mezzotint.image import png16
+from mezzotint.image import heic, png16, tiff16
 from mezzotint.image.formats import FORMATS, describe, sniff
 from mezzotint.image.metadata import Metadata, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
     from PIL import ImageFile
 
 MAX_PIXELS = 100_000_000
-_PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
+PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 
 def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
-    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP or GIF; `name` stands in the messages.
+    """Decode PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF or HEIC; `name` stands in the messages.
 
     The size is checked in the header, before any pixel is decoded. An animation or a document of several pages is an
     error unless `first_frame` asks for its first picture. Raises `InputError`, `LimitError`.
@@ -31,37 +33,47 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
     if found is None:
         readable = ", ".join(FORMATS)
         raise InputError(f"{name} is not an image that can be read: {describe(data[:64])}; readable are {readable}")
-    with _only_our_errors(name, found):
+    with only_our_errors(name, found):
         if found == "PNG":
             head = png16.header(data)
-            _check_pixels(name, head.width, head.height, max_pixels)
+            check_pixels(name, head.width, head.height, max_pixels)
             # Pillow gives up silently on some of the damage that checksums tell.
-            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in _PNG_COLOUR)
-        image = _open(data, found)
-        _check_pixels(name, image.width, image.height, max_pixels)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and not first_frame:
-            what = "pages" if found == "TIFF" else "frames"
-            raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
-        _refuse_silent_loss(image, name)
+            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in PNG_COLOUR)
+        if found == "HEIC":
+            heif = heic.open_image(data)
+            check_pixels(name, heif.size[0], heif.size[1], max_pixels)
+            return heic.read(heif)
+        if found == "TIFF" and (layout := tiff16.layout(data)) is not None:
+            check_pixels(name, layout.width, layout.height, max_pixels)
+            _check_single(name, found, layout.pages, first_frame)
+            return _read_tiff16(data, layout)
+        image = open_image(data, found)
+        check_pixels(name, image.width, image.height, max_pixels)
+        _check_single(name, found, getattr(image, "n_frames", 1), first_frame)
+        notes = _deep_tiff_notes(image, name)
         deep = found == "PNG" and head.depth == 16
         picture = _read_png16(data, image) if deep else from_pillow(image)
+        if found == "TIFF" and image.tag_v2.get(258) == (12,):
+            # Pillow leaves the samples of 12 bits as they are, 0 to 4,095.
+            wide = (picture.pixels.astype(np.uint32) * 65_535 + 2_047) // 4_095
+            picture = picture.replace(pixels=wide.astype(np.uint16))
         if found == "PNG":
             picture = picture.replace(metadata=picture.metadata.replace(png_colour=colour))
-        notes = picture.notes
+        notes += picture.notes
         if found == "AVIF" and (depth := _avif_depth(data)) > 8:
             notes += (f"{depth}-bit AVIF: read with 8 bits a channel",)
-        return picture.replace(format=found, lossless=_is_lossless(data, found, image), notes=notes)
+        return picture.replace(format=found, lossless=is_lossless(data, found, image), notes=notes)
 
 
-def _open(data: bytes, found: str) -> Any:
+def open_image(data: bytes, found: str) -> Any:
     """Pillow's image, its header read: by its own class, so that no other decoder can be reached."""
     module, _, name = FORMATS[found].plugin.partition(".")
     opened: ImageFile.ImageFile = getattr(importlib.import_module(f"PIL.{module}"), name)(io.BytesIO(data))
     return opened
 
 
-def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+def check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
+    """Refuse a size that a header claims. Raises `InputError` for none, `LimitError` for too many pixels."""
     if width < 1 or height < 1:
         raise InputError(f"{name} claims to have {width} x {height} pixels")
     if width * height > max_pixels:
@@ -71,12 +83,26 @@ def _check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _refuse_silent_loss(image: Any, name: str) -> None:
-    """Pillow opens 16-bit colour TIFFs as 8-bit images without a word."""
-    if image.format == "TIFF" and image.mode not in ("I;16", "I;16L", "I;16B", "I", "F"):
-        depth = max(image.tag_v2.get(258, (8,)))
-        if depth > 8:
-            raise InputError(f"{name} is a {depth}-bit colour TIFF, which would be read with 8 bits; convert it to PNG")
+def _check_single(name: str, found: str, frames: int, first_frame: bool) -> None:
+    if frames > 1 and not first_frame:
+        what = "pages" if found == "TIFF" else "frames"
+        raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
+
+
+def _deep_tiff_notes(image: Any, name: str) -> tuple[str, ...]:
+    """Pillow opens TIFFs of other colours than grey and RGB, and of other depths than 16, with 8 bits without a word."""
+    depth = max(image.tag_v2.get(258, (8,))) if image.format == "TIFF" else 8
+    if depth <= 8 or image.mode in ("I;16", "I;16L", "I;16B", "I", "F"):
+        return ()
+    if image.mode == "CMYK":
+        return (f"{depth}-bit CMYK: read with 8 bits a channel",)
+    raise InputError(f"{name} is a {depth}-bit colour TIFF, which would be read with 8 bits; convert it to 16-bit RGB")
+
+
+def _read_tiff16(data: bytes, layout: tiff16.Layout) -> Picture:
+    pixels, alpha, metadata = tiff16.read(data, layout)
+    turned = upright(pixels, layout.orientation), None if alpha is None else upright(alpha, layout.orientation)
+    return Picture(*turned, format="TIFF", metadata=metadata)
 
 
 def _read_png16(data: bytes, image: Any) -> Picture:
@@ -92,11 +118,14 @@ def _read_png16(data: bytes, image: Any) -> Picture:
     return Picture(upright(pixels, turn), alpha, metadata=metadata.upright())
 
 
-def _is_lossless(data: bytes, found: str, image: Any) -> bool:
+def is_lossless(data: bytes, found: str, image: Any) -> bool:
+    """Whether the file holds exactly the pixels that were to be stored."""
     if found == "WebP":
         place = 12
-        while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L", b"ANMF"):
-            place += 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
+        while place + 8 <= len(data) and data[place : place + 4] not in (b"VP8 ", b"VP8L"):
+            # A frame of an animation is a header of 16 bytes and then chunks like those of a still picture.
+            inside = data[place : place + 4] == b"ANMF"
+            place += 24 if inside else 8 + (int.from_bytes(data[place + 4 : place + 8], "little") + 1) // 2 * 2
         return data[place : place + 4] == b"VP8L"
     return not FORMATS[found].lossy and image.info.get("compression") != "jpeg"
 
@@ -108,7 +137,7 @@ def _avif_depth(data: bytes) -> int:
 
 
 @contextmanager
-def _only_our_errors(name: str, found: str) -> Iterator[None]:
+def only_our_errors(name: str, found: str) -> Iterator[None]:
     """Decoders answer damage with dozens of exception types; a person gets one line."""
     try:
         yield

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import importlib
 import io
+import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from mezzotint.errors import OutputError, UsageError
-from mezzotint.image import png16, png_rows
+from mezzotint.image import png16, png_rows, tiff16
 from mezzotint.image.formats import FORMATS, check_size
+from mezzotint.image.metadata import Metadata
 from mezzotint.image.picture import Picture, to_eight_bits, to_pillow
 from mezzotint.image.rows import Rows
 
 # Lossy defaults are set where a difference is hard to see even enlarged: artifacts would be taken for the model's.
-_QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
+QUALITY = {"JPEG": 95, "WebP": 95, "AVIF": 90}
 # The largest body of a JPEG marker, less the XMP namespace that stands before the packet.
 _JPEG_MARKER, _JPEG_XMP = 65_533, 65_504
 
@@ -28,39 +32,53 @@ def encode(picture: Picture, stream: BinaryIO, format_name: str, quality: int | 
     is lossless for a picture that came from a lossless file. PNG, TIFF and BMP are always lossless; GIF is cut down to 256
     colours. Raises `UsageError`, `LimitError` (sides), `OutputError` (anything the encoder refuses).
     """
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"quality goes from 1 to 100, not {quality}")
+    check_quality(quality)
     check_size(format_name, picture.width, picture.height)
     picture, notes = fitted(picture, format_name)
-    if format_name == "PNG" and picture.pixels.dtype == np.uint16 and not isinstance(picture.pixels, Rows):
-        png16.write(stream, picture.pixels, picture.alpha, _png_chunks(picture))
-        return notes
     if isinstance(picture.pixels, Rows):
         if format_name == "PNG":
-            png_rows.write(stream, picture.pixels, _png_chunks(picture))
+            png_rows.write(stream, picture.pixels, png_chunks(picture.metadata))
             return notes
         picture = picture.replace(pixels=picture.pixels.whole())
+    if format_name == "PNG" and picture.pixels.dtype == np.uint16:
+        png16.write(stream, picture.pixels, picture.alpha, png_chunks(picture.metadata))
+        return notes
+    if format_name == "TIFF" and picture.pixels.dtype == np.uint16:
+        with refusals_told(format_name):
+            tiff16.write(stream, picture.pixels, picture.alpha, picture.metadata)
+        return notes
     image = to_pillow(picture)
     importlib.import_module(f"PIL.{FORMATS[format_name].plugin.partition('.')[0]}")
     # Through memory: given a real file, Pillow takes a write cut short by a full disk for a success.
     whole = io.BytesIO()
-    try:
+    with refusals_told(format_name):
         if format_name == "GIF":
             image = image.quantize(256)
         image.save(whole, format=format_name, **_options(picture, image, format_name, quality))
-    except (OSError, ValueError, TypeError, KeyError, SyntaxError, RuntimeError) as error:
-        raise OutputError(f"cannot encode the result as {format_name} ({error})") from error
     stream.write(whole.getbuffer())
     return notes
+
+
+def check_quality(quality: int | None) -> None:
+    """Raises `UsageError` for a quality that is none."""
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"quality goes from 1 to 100, not {quality}")
+
+
+@contextmanager
+def refusals_told(format_name: str) -> Iterator[None]:
+    """Encoders answer what they cannot write, such as odd EXIF, with many exception types."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, RuntimeError, struct.error, OverflowError) as error:
+        raise OutputError(f"cannot encode the result as {format_name} ({error})") from error
 
 
 def fitted(picture: Picture, format_name: str) -> tuple[Picture, tuple[str, ...]]:
     """The picture cut down to what the format holds, and a note for everything that was lost."""
     f, notes, metadata = FORMATS[format_name], [], picture.metadata
     pixels, alpha = picture.pixels, picture.alpha
-    if pixels.dtype == np.uint16 and not (
-        format_name == "PNG" or (f.sixteen and pixels.shape[2] == 1 and alpha is None)
-    ):
+    if pixels.dtype == np.uint16 and not f.sixteen:
         pixels, alpha = to_eight_bits(pixels), None if alpha is None else to_eight_bits(alpha)
         notes.append(f"{format_name} here holds 8 bits a channel: rounded from 16; --format png keeps them")
     if alpha is not None and not f.alpha:
@@ -73,6 +91,8 @@ def fitted(picture: Picture, format_name: str) -> tuple[Picture, tuple[str, ...]
         notes.append("GIF holds 256 colours: reduced to them; --format png keeps all")
     if format_name in ("BMP", "GIF") and (metadata.exif or metadata.icc):
         notes.append(f"{format_name} holds no EXIF and no colour profile: left out")
+    if format_name != "PNG" and metadata.needs_png:
+        notes.append(f"its gamma or colour space, stated as in PNG, goes with no {format_name}: --format png keeps it")
     if format_name == "JPEG":
         if metadata.exif and len(metadata.exif) + 6 > _JPEG_MARKER:
             metadata = metadata.replace(exif=None)
@@ -108,19 +128,18 @@ def _options(picture: Picture, image: Any, format_name: str, quality: int | None
         compression = "tiff_adobe_deflate" if features.check("libtiff") and not nested else None
         return {**options, "exif": exif, "compression": compression}
     if format_name == "JPEG":
-        options |= {"quality": quality or _QUALITY["JPEG"], "subsampling": 0, "optimize": True}
+        options |= {"quality": quality or QUALITY["JPEG"], "subsampling": 0, "optimize": True}
     elif format_name == "WebP":
         # Level 4 of 6: half the time of 6 for 1 % larger files.
         lossless = picture.lossless and quality is None
-        options |= {"lossless": lossless, "quality": 75 if lossless else quality or _QUALITY["WebP"], "method": 4}
+        options |= {"lossless": lossless, "quality": 75 if lossless else quality or QUALITY["WebP"], "method": 4}
     elif format_name == "AVIF":
-        options |= {"quality": quality or _QUALITY["AVIF"], "subsampling": "4:4:4"}
+        options |= {"quality": quality or QUALITY["AVIF"], "subsampling": "4:4:4"}
     return options
 
 
-def _png_chunks(picture: Picture) -> list[tuple[bytes, bytes]]:
+def png_chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
     """Metadata as PNG chunks, in an order the specification allows."""
-    metadata = picture.metadata
     found = list(metadata.png_colour)
     if metadata.icc:
         found = [(kind, body) for kind, body in found if kind != b"sRGB"]

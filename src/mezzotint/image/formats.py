@@ -17,8 +17,9 @@ class Format:
     suffixes: tuple[str, ...]
     largest_side: int
     alpha: bool
-    sixteen: bool  # whether 16-bit grey can be held; 16-bit RGB only in PNG
+    sixteen: bool  # whether 16 bits a channel can be held
     lossy: bool
+    written: bool = True
 
 
 FORMATS = {
@@ -32,9 +33,12 @@ FORMATS = {
         Format("TIFF", "TiffImagePlugin.TiffImageFile", (".tif", ".tiff"), 2**31 - 1, True, True, False),
         Format("BMP", "BmpImagePlugin.BmpImageFile", (".bmp", ".dib"), 2**31 - 1, False, False, False),
         Format("GIF", "GifImagePlugin.GifImageFile", (".gif",), 65_535, False, False, False),
+        # Read by `image/heic.py`; its encoder is slow, and what it writes is read by few.
+        Format("HEIC", "", (".heic", ".heif", ".hif"), 0, True, True, True, written=False),
     )
 }
 SUFFIXES = {suffix: f.name for f in FORMATS.values() for suffix in f.suffixes}
+WRITTEN_SUFFIXES = {suffix: name for suffix, name in SUFFIXES.items() if FORMATS[name].written}
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -68,8 +72,12 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     # An ISO media file names its brand and then those it is compatible with.
-    if head[4:8] == b"ftyp" and any(brand in head[8:64] for brand in (b"avif", b"avis")):
-        return "AVIF"
+    if head[4:8] == b"ftyp":
+        brands = {head[place : place + 4] for place in range(8, min(len(head), int.from_bytes(head[:4], "big")), 4)}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        if brands & {b"heic", b"heix", b"heim", b"heis", b"mif1"}:
+            return "HEIC"
     return None
 
 
@@ -77,8 +85,6 @@ def describe(head: bytes) -> str:
     """What a file that is none of ours looks like, for an error message."""
     if not head:
         return "it is empty"
-    if head[4:8] == b"ftyp" and any(brand in head[8:64] for brand in (b"heic", b"heix", b"mif1")):
-        return "it is a HEIC image; convert it to PNG or JPEG first"
     for signature, what in _FOREIGN:
         if head.startswith(signature):
             return f"it is {what}"
@@ -88,20 +94,23 @@ def describe(head: bytes) -> str:
 
 
 def by_name(name: str) -> Format:
-    """The format a person names: "png", "JPEG", "jpg", "tif", ... Raises `UsageError` with the choices."""
+    """The format to write that a person names: "png", "JPEG", "jpg", "tif", ... Raises `UsageError` with the choices."""
     wanted = SUFFIXES.get("." + name.lower().lstrip("."), name)
     for f in FORMATS.values():
-        if f.name.lower() == wanted.lower():
+        if f.written and f.name.lower() == wanted.lower():
             return f
-    raise UsageError(f"unknown image format '{name}'; choose {', '.join(f.name.lower() for f in FORMATS.values())}")
+    choices = ", ".join(f.name.lower() for f in FORMATS.values() if f.written)
+    raise UsageError(f"cannot write the image format '{name}'; choose {choices}")
 
 
 def by_suffix(path: str | Path) -> Format:
-    """The format a file name asks for. Raises `UsageError` with the known suffixes."""
+    """The format to write that a file name asks for. Raises `UsageError` with the known suffixes."""
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(f"cannot tell the image format of {path}; known suffixes: {' '.join(sorted(SUFFIXES))}")
-    return FORMATS[SUFFIXES[suffix]]
+    if suffix not in WRITTEN_SUFFIXES:
+        raise UsageError(
+            f"cannot tell what image to write as {path}; known suffixes: {' '.join(sorted(WRITTEN_SUFFIXES))}"
+        )
+    return FORMATS[WRITTEN_SUFFIXES[suffix]]
 
 
 def check_size(format_name: str, width: int, height: int) -> None:

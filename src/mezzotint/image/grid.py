@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mezzotint.errors import UsageError
+from mezzotint.image.alpha import on_white
 
 _PAPER = 255
 _MARGIN = 2  # between a picture, its caption, and the neighbouring captions
@@ -16,7 +17,7 @@ _MARGIN = 2  # between a picture, its caption, and the neighbouring captions
 def contact_sheet(
     images: np.ndarray, columns: int | None = None, gap: int = 2, captions: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Lay out `images`, N H W C uint8 (C of 1 or 3), row by row on white: H W C uint8.
+    """Lay out `images`, N H W C uint8, row by row on white: H W C uint8, C of 1 or 3. Of 2 or 4 the last is opacity.
 
     `columns` defaults to a square sheet. `gap` pixels lie between the pictures and none around them, so one picture
     is its own sheet. `captions`, one for each picture, are set beneath them in Pillow's own font, which knows Latin
@@ -25,6 +26,8 @@ def contact_sheet(
     """
     if images.ndim != 4 or 0 in images.shape or images.dtype != np.uint8:
         raise UsageError(f"a sheet is made of N H W C uint8 pictures, not {images.shape} {images.dtype}")
+    if images.shape[3] in (2, 4):
+        images = on_white(images[..., :-1], images[..., -1:])
     count, height, width, channels = images.shape
     columns = math.ceil(math.sqrt(count)) if columns is None else min(columns, count)
     if columns < 1 or gap < 0:

@@ -15,10 +15,10 @@ from mezzotint.image.encode import encode
 from mezzotint.image.formats import by_suffix
 from mezzotint.image.picture import Picture, from_pillow, to_pillow
 
-__all__ = ["MAX_PIXELS", "Picture", "decode", "encode", "from_pillow", "read", "to_pillow", "write"]
+__all__ = ["MAX_PIXELS", "Picture", "decode", "encode", "file_bytes", "from_pillow", "read", "to_pillow", "write"]
 
 # A whole 100-megapixel image of 16 bits, uncompressed, is below this.
-_LARGEST_FILE = 2 << 30
+LARGEST_FILE = 2 << 30
 
 
 def read(path: str | Path, *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
@@ -26,6 +26,11 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS, first_frame: bool = 
 
     Raises `InputError` (missing, not an image, damaged, animated), `LimitError` (too large).
     """
+    return decode(file_bytes(path), str(path), max_pixels=max_pixels, first_frame=first_frame)
+
+
+def file_bytes(path: str | Path) -> bytes:
+    """The content of an image file, undecoded. Raises `InputError`, `LimitError`."""
     path = Path(path)
     try:
         # Asked before opening: a named pipe without a writer would hold us for ever.
@@ -33,12 +38,11 @@ def read(path: str | Path, *, max_pixels: int = MAX_PIXELS, first_frame: bool = 
         if not stat.S_ISREG(status.st_mode):
             kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or pipe"
             raise InputError(f"{path} is a {kind}, not an image file")
-        if status.st_size > _LARGEST_FILE:
-            raise LimitError(f"{path} is larger than {_LARGEST_FILE >> 30} GiB")
-        data = path.read_bytes()
+        if status.st_size > LARGEST_FILE:
+            raise LimitError(f"{path} is larger than {LARGEST_FILE >> 30} GiB")
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
-    return decode(data, str(path), max_pixels=max_pixels, first_frame=first_frame)
 
 
 def write(

@@ -20,7 +20,7 @@ _ORIENTATION, _EXIF_IFD, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0112, 0x8769, 0xA002, 0
 _XMP_TAG = 700
 # Tags of a TIFF's own directory that describe the picture rather than how it is stored.
 _DESCRIPTIVE = (269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 33432)
-_EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
+EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
 # IPTC's terms for where pixels come from: http://cv.iptc.org/newscodes/digitalsourcetype/
 ENHANCED = "algorithmicallyEnhanced"
 GENERATED = "trainedAlgorithmicMedia"
@@ -53,6 +53,16 @@ class Metadata:
         info: dict[str, Any] = {"icc_profile": self.icc, "xmp": self.xmp, "dpi": self.dpi}
         info["exif"] = None if self.exif is None else _PREFIX + self.exif
         return {key: value for key, value in info.items() if value is not None}
+
+    @property
+    def needs_png(self) -> bool:
+        """Whether the colours mean something that only PNG's own chunks say: another gamma than sRGB's, or cICP."""
+        chunks = dict(self.png_colour)
+        if self.icc or b"sRGB" in chunks:
+            return False
+        # 45,455 is 1 / 2.2, as near to sRGB as gamma comes; H.273 numbers sRGB 1 and 13.
+        gamma = int.from_bytes(chunks.get(b"gAMA", b""), "big")
+        return (b"cICP" in chunks and chunks[b"cICP"][:2] != b"\1\r") or bool(gamma and abs(gamma - 45_455) > 1_000)
 
     @property
     def orientation(self) -> int:
@@ -120,7 +130,7 @@ def _tiff_exif(image: Image.Image) -> bytes | None:
     for tag in _DESCRIPTIVE:
         if tag in found and tag != _ORIENTATION:  # Pillow has turned the pixels already
             exif[tag] = found[tag]
-    for directory in _EXIF_DIRECTORIES:
+    for directory in EXIF_DIRECTORIES:
         if entries := found.get_ifd(directory):
             exif.get_ifd(directory).update(entries)
     return without_prefix(exif.tobytes()) if len(exif) else None

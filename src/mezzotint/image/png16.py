@@ -118,7 +118,7 @@ def write(
 
 
 def write_chunk(stream: BinaryIO, kind: bytes, body: bytes) -> None:
-    """Length, type, body, checksum."""
+    """Length, type, body and checksum."""
     stream.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind))))
 
 

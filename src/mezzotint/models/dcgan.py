@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mezzotint.errors import UsageError
+from mezzotint.models.stages import halvings
 
 __all__ = ["Discriminator", "Generator"]
 
@@ -51,7 +51,7 @@ class Generator(nn.Module):
             num_classes,
         )
         # From coarse to fine, such as (4, 4), (7, 7), (14, 14), (28, 28).
-        self.sizes = _halvings(self.size)[::-1]
+        self.sizes = halvings(self.size, _BASE, 2 * _BASE)[::-1]
         widths = [*_widths(channels, len(self.sizes) - 1)[::-1], out_channels]
         height, width = self.sizes[0]
         self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
@@ -89,7 +89,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.in_channels, self.num_classes = tuple(size), in_channels, num_classes
-        stages = len(_halvings(self.size)) - 1
+        stages = len(halvings(self.size, _BASE, 2 * _BASE)) - 1
         widths = [in_channels, *_widths(channels, stages)]
         normed = [batch_norm and stage > 0 for stage in range(stages)]
         self.downs = nn.ModuleList(
@@ -114,16 +114,6 @@ class Discriminator(nn.Module):
         if self.embedding is None:
             return logits
         return logits + (self.embedding(labels) * features.mean((2, 3))).sum(1)
-
-
-def _halvings(size: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """`size`, half of it, a quarter and so on, rounded up, until the smaller side is at most 4."""
-    if min(size) < 2 * _BASE:
-        raise UsageError(f"DCGAN needs images of at least {2 * _BASE}x{2 * _BASE} pixels, not {size[0]}x{size[1]}")
-    sizes = [tuple(size)]
-    while min(sizes[-1]) > _BASE:
-        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
-    return sizes
 
 
 def _widths(channels: int, stages: int) -> list[int]:

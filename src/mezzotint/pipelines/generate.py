@@ -8,6 +8,7 @@ a bit.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -16,13 +17,16 @@ import numpy as np
 
 from mezzotint import __version__, runtimes
 from mezzotint.card import GENERATION, Card
-from mezzotint.errors import QualityError, UsageError
+from mezzotint.errors import LimitError, QualityError, UsageError
+from mezzotint.image.alpha import off_white
 
 if TYPE_CHECKING:
     from PIL import Image
 
 BATCH = 16
 ALL = "all"
+# Where an image may have any size: a layer of 64 channels is 1 GiB then.
+_MOST_PIXELS = 1 << 22
 # Noise is so rarely smaller than this that drawing it would take seconds.
 _LEAST_TRUNCATION = 0.01
 
@@ -42,7 +46,12 @@ class Generator:
 
     @overload
     def __call__(
-        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+        self,
+        n: int = 16,
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        size: tuple[int, int] | None = None,
     ) -> list[Image.Image]: ...
 
     @overload
@@ -62,45 +71,79 @@ class Generator:
         return [Image.fromarray(image[..., 0] if image.shape[2] == 1 else image) for image in images]
 
     def arrays(
-        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+        self,
+        n: int = 16,
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        size: tuple[int, int] | None = None,
     ) -> np.ndarray:
         """`n` images as one array N H W C uint8. Arguments and errors as `batches`."""
-        return np.concatenate(list(self.batches(n, seed, label, truncation)))
+        return np.concatenate(list(self.batches(n, seed, label, truncation, size)))
 
     def batches(
-        self, n: int = 16, seed: int = 0, label: int | str | None = None, truncation: float | None = None
+        self,
+        n: int = 16,
+        seed: int = 0,
+        label: int | str | None = None,
+        truncation: float | None = None,
+        size: tuple[int, int] | None = None,
     ) -> Iterator[np.ndarray]:
         """`n` images in their order, at most 16 at a time, each an array B H W C uint8.
 
         `label` is the number or the name of a class; "all", which is also what None means to a conditional model, goes
         through the classes in turn. `truncation` draws noise beyond it anew (Brock et al. 2019, section 3.1): the
-        smaller, the more typical and the more alike the images. Raises `UsageError`, or `QualityError` for images that
-        are not finite.
+        smaller, the more typical and the more alike the images. `size`: height and width, which a network that turns an
+        image of noise into an image may choose. Raises `UsageError`, `LimitError` for a size beyond 4 megapixels, or
+        `QualityError` for images that are not finite.
         """
         labels = self.labels(n, label)
         check_noise(seed, truncation)
-        return self._batches(labels, seed, truncation)
+        return self._batches(labels, seed, truncation, self.latent_shape(size))
+
+    def latent_shape(self, size: tuple[int, int] | None = None) -> tuple[int, ...]:
+        """The shape of one z that gives images of `size`. Raises `UsageError`, `LimitError`."""
+        shape = self.card.latent_shape
+        if size is None or size == self.card.size:
+            return shape
+        if len(shape) != 3:
+            raise UsageError(
+                f"{self.card.name} makes images of one size; only networks that turn an image of noise into an image, such "
+                "as article's, choose it; --upscale enlarges any"
+            )
+        if min(size) < 1 or math.prod(size) > _MOST_PIXELS:
+            raise LimitError(f"images of {size[1]}x{size[0]} are beyond the limit of {_MOST_PIXELS:,} pixels")
+        return shape[0], *size
 
     def render(self, z: np.ndarray, labels: np.ndarray, what: str = "the noise given") -> np.ndarray:
-        """The images of at most 16 z, B latent_dim float32, of the classes `labels` B int64: B H W C uint8.
+        """The images of at most `at_once` z, B latent_dim float32, of the classes `labels` B int64: B H W C uint8.
 
-        `labels` as `labels()` gives them. The network still runs on a full batch. Raises `QualityError`, with `what` in
-        its message, for images that are not finite.
+        Of 2 or 4 channels the last is opacity. Networks make colours as they look on white; here they are by themselves,
+        as files have them. `labels` as `labels()` gives them. The network still runs on a full batch. Raises
+        `QualityError`, with `what` in its message, for images that are not finite.
         """
-        full = np.zeros((BATCH, *self.card.latent_shape), np.float32)
+        count = self.at_once(z.shape[1:])
+        full = np.zeros((count, *z.shape[1:]), np.float32)
         full[: len(z)] = z
-        inputs = (full, np.resize(labels, BATCH)) if self.card.labels else (full,)
+        inputs = (full, np.resize(labels, count)) if self.card.labels else (full,)
         images = self.model(*inputs)[: len(z)]
         if not np.isfinite(images).all():
             raise QualityError(f"{self.card.name} gave values that are not finite ({what})")
         # -1..1 -> 0..255, rounded half up.
         pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+        if pixels.shape[3] in (2, 4):
+            pixels[..., :-1] = off_white(pixels[..., :-1], pixels[..., -1:])
+        return pixels
 
     def rendered(self, z: np.ndarray, labels: np.ndarray) -> Iterator[np.ndarray]:
         """The images of any number of z, N latent_dim, at most 16 at a time. Arguments and errors as `render`."""
         for start in range(0, len(z), BATCH):
             yield self.render(z[start : start + BATCH], labels[start : start + BATCH], f"from latent {start}")
+
+    def at_once(self, shape: tuple[int, ...]) -> int:
+        """How many images of z of one shape make a batch: 16, or as many larger ones as have the pixels of 16."""
+        return max(1, min(BATCH, BATCH * math.prod(self.card.latent_shape) // math.prod(shape)))
 
     def labels(self, n: int, label: int | str | None = None) -> np.ndarray:
         """The class of each of `n` images, N int64; -1 throughout if the model knows none. Raises `UsageError`."""
@@ -136,11 +179,14 @@ class Generator:
         hint = f"did you mean '{classes[names.index(close[0])]}'?" if close else f"it has {', '.join(classes)}"
         raise UsageError(f"{self.card.name} has no class '{label}'; {hint}")
 
-    def _batches(self, labels: np.ndarray, seed: int, truncation: float | None) -> Iterator[np.ndarray]:
-        for start in range(0, len(labels), BATCH):
-            wanted = labels[start : start + BATCH]
+    def _batches(
+        self, labels: np.ndarray, seed: int, truncation: float | None, shape: tuple[int, ...]
+    ) -> Iterator[np.ndarray]:
+        count = self.at_once(shape)
+        for start in range(0, len(labels), count):
+            wanted = labels[start : start + count]
             numbers = range(start, start + len(wanted))
-            z = np.stack([noise(seed, number, self.card.latent_shape, truncation) for number in numbers])
+            z = np.stack([noise(seed, number, shape, truncation) for number in numbers])
             yield self.render(z, wanted, f"seed {seed}, from image {start}")
 
 
@@ -150,6 +196,7 @@ def generate(
     seed: int = 0,
     label: int | str | None = None,
     truncation: float | None = None,
+    size: tuple[int, int] | None = None,
     *,
     runtime: str = "auto",
     precision: str = "auto",
@@ -160,7 +207,7 @@ def generate(
     Arguments and errors as `Generator.batches` and `mezzotint.runtimes.load`. To generate often, load once:
     `mezzotint.load(model)`.
     """
-    return Generator(runtimes.load(model, runtime, precision, threads))(n, seed, label, truncation)
+    return Generator(runtimes.load(model, runtime, precision, threads))(n, seed, label, truncation, size)
 
 
 def check_noise(seed: int, truncation: float | None) -> None:

@@ -20,6 +20,7 @@ from mezzotint.image.resize import imresize
 from mezzotint.image.rows import Rows
 from mezzotint.image.tiling import bands, run_tiled
 from mezzotint.pipelines.memory import check_fits, tile_side
+from mezzotint.pipelines.soundness import fault
 from mezzotint.runtimes import Model
 
 __all__ = ["Upscaler", "best_model", "upscale"]
@@ -113,7 +114,7 @@ class Upscaler:
             facts["Weights"] = f"sha256:{self.card.weights_sha256}"
         elif self.card.source:
             facts["File"] = f"sha256:{self.card.source['sha256']}"
-        return {**facts, "Scale": f"{scale or self._model_scale:g}"}
+        return {**facts, "Scale": f"{scale or self._model_scale:g}", "Precision": self.model.precision}
 
     def stamped(self, picture: Picture, scale: float | None = None) -> Picture:
         """The picture with IPTC's term for enhanced images, and `facts`, in its XMP."""
@@ -215,21 +216,21 @@ class Upscaler:
     def _bytes(self, part: np.ndarray) -> np.ndarray:
         """1 C H W -> 1 C sH sW, uint8, by the runtime's own conversion."""
         result = self.model.bytes(np.ascontiguousarray(part.transpose(0, 2, 3, 1)))  # type: ignore[attr-defined]
-        if result is None:
+        # As `fault` says, of bytes.
+        if result is None or (not result.any() and part.mean() > 8):
             return _to_type(self._finite(_to_unit(part)), np.dtype(np.uint8))
         return result.transpose(0, 3, 1, 2)
 
     def _finite(self, image: np.ndarray) -> np.ndarray:
-        """The network; once more in float32 if anything in the result is not a number."""
+        """The network; once more in float32 if the result is not sound."""
         image = np.ascontiguousarray(image)
         result = self.model(image)
-        if not np.isfinite(result).all() and self._exact is not None:
+        if (wrong := fault(image, result)) and self._exact is not None:
             self.model, self._exact = self._exact(), None
             result = self.model(image)
-        if not np.isfinite(result).all():
-            raise QualityError(
-                f"{self.card.name} gave pixels that are not numbers, in float32 too; nothing was written"
-            )
+            wrong = fault(image, result)
+        if wrong:
+            raise QualityError(f"{self.card.name} gave {wrong}, in float32 too; nothing was written")
         return result
 
 

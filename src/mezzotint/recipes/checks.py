@@ -227,6 +227,10 @@ def _game(facts: dict[str, Any]) -> Iterator[str]:
         yield "ramps.penalties: the method has no penalties"
     if data.get("held_out") and not generation:
         yield "data.held_out: only generation has it; give --validation"
+    if data.get("crop") and not generation:
+        yield "data.crop: only generation has it; super-resolution always cuts patches"
+    if data.get("channels") in (2, 4) and not generation:
+        yield "data.channels: super-resolution learns 1 or 3; it enlarges opacity beside the colours"
     if method.get("adaptive") is not None and not (method.get("augment") and data.get("held_out")):
         yield "method.adaptive: needs method.augment and data.held_out"
 

@@ -44,13 +44,14 @@ class Optimizer(BaseModel):
 
 
 class Data(BaseModel):
-    """Batches. Super-resolution crops patches of `patch` low-resolution pixels; generation resizes to `size`."""
+    """Batches. Super-resolution cuts patches of `patch` low-resolution pixels; generation resizes to `size` or cuts that."""
 
     model_config = _STRICT
     batch: PositiveInt
     patch: Annotated[int, Field(ge=3)] | None = None  # validation needs more than its border
     size: tuple[PositiveInt, PositiveInt] | None = None  # height, width
-    channels: Literal[1, 3] = 3
+    crop: bool = False  # generation: parts of `size` cut anywhere out of large pictures, instead of whole ones
+    channels: Literal[1, 2, 3, 4] = 3  # grey or colour; generation: 2 and 4 with opacity
     class_names: tuple[str, ...] = ()  # of a labelled set, in the order of their numbers
     augment: bool = True  # super-resolution: the eight flips and rotations; generation: mirrored left to right
     reuse: PositiveInt = 1  # with a [degradation]: how many patches are cut from each degraded region

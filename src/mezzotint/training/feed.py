@@ -10,6 +10,7 @@ import torch
 from mezzotint.card import GENERATION
 from mezzotint.data.augment import Mixed
 from mezzotint.data.batches import CPU, Degradation, DegradedPairs, Images, PatchPairs
+from mezzotint.data.crops import Crops
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.pairs import bring_pairs, load_pairs
 from mezzotint.data.prepare import fit_size
@@ -32,6 +33,8 @@ def load(recipe: Recipe, paths: Sequence[str | Path], most: int | None = None) -
     data = recipe.data
     if recipe.task == GENERATION:
         assert data.size is not None
+        if data.crop:
+            return load_images(paths, channels=data.channels, least=max(data.size), most=most)
         return load_images(paths, channels=data.channels, prepare=fit_size(data.size), most=most)
     first, largest = recipe.patches()[0][0], max(patch for patch, _ in recipe.patches())
     try:
@@ -74,7 +77,7 @@ def degradation(recipe: Recipe) -> Degradation | None:
 
 def batches(
     recipe: Recipe, images: ImageSet, device: torch.device = CPU, share: tuple[int, int] = (0, 1)
-) -> Sequence[PatchPairs | DegradedPairs | Images | Mixed]:
+) -> Sequence[PatchPairs | DegradedPairs | Images | Crops | Mixed]:
     """Endless batches of `images` by the recipe, for each of its phases, made on `device` as far as they can be; of each the
     share of one process, (rank, ranks). Generation keeps a share of them as held-out images.
     """
@@ -86,6 +89,9 @@ def batches(
             if count >= len(images):
                 raise InputError(f"{len(images)} images are too few to hold out {data.held_out:.0%} of them")
             images, kept = images.split(count)
+        if data.crop:
+            assert data.size is not None
+            return [Crops(images, data.size, data.batch, recipe.seed, data.augment, device, share, kept)]
         return [Images(images, data.batch, recipe.seed, data.augment, device, share, kept)]
     made = (0, 1) if data.mix else share
     degrade, scale = degradation(recipe), scale_of(recipe)

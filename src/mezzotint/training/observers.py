@@ -86,6 +86,8 @@ def generation(samples: Path, recipe: Recipe, device: torch.device) -> Observer:
         fake = network(z, labels).float().cpu().clamp(-1, 1)
         network.train()
         images = ((fake + 1) * 127.5 + 0.5).floor().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+        # Without opacity, the colours are as they look on white.
+        images = images[..., : 3 if images.shape[3] > 2 else 1]
         _save(samples / f"{step:08d}.png", contact_sheet(images, columns=columns))
         return {"contrast": round(float(fake.std(0).mean()), 4)}, None
 

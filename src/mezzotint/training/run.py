@@ -1,6 +1,8 @@
 """A training run from recipe to weights: checks everything, builds it, trains, and leaves a folder any command reads.
 
 RUN/recipe.json            what was asked for: recipe, data, versions
+RUN/recipe.toml            the recipe, to copy and edit
+RUN/report.html            a page about the run, made anew at every validation
 RUN/log.jsonl              one line per interval and validation
 RUN/checkpoint.safetensors full state, for --resume
 RUN/best.safetensors       averaged generator of the best validation
@@ -10,9 +12,9 @@ RUN/weights.safetensors, weights.onnx   the result, with its card
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +26,24 @@ from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.data.images import ImageSet
 from mezzotint.data.pair_checks import check_pairs
 from mezzotint.errors import InputError, InterruptedRun, MezzotintError, UsageError
-from mezzotint.files import make_folder, write_bytes
 from mezzotint.hardware import free_threads
 from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
 from mezzotint.refs import resolve
-from mezzotint.training import feed, observers, progress
+from mezzotint.training import feed, observers, progress, report
 from mezzotint.training.compilation import compiled
 from mezzotint.training.devices import choose_device
 from mezzotint.training.distributed import Team, gather, part, resumable
-from mezzotint.training.loop import CHECKPOINT, LOG, Batches, Method, Observer, fit
+from mezzotint.training.loop import CHECKPOINT, Batches, Method, Observer, fit
 from mezzotint.training.muon import Muon
+from mezzotint.training.record import earlier, open_folder
 from mezzotint.training.signals import collected
 
-RECORD = "recipe.json"
 _OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "Adam": lambda network, *arguments: torch.optim.Adam(network.parameters(), *arguments),
     "AdamW": lambda network, *arguments: torch.optim.AdamW(network.parameters(), *arguments),
     "Muon": Muon,
 }
-# What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
-_FREE_TO_CHANGE = {"steps", "minutes", "validations", "log_every", "checkpoint_seconds", "description"}
 
 
 def train(
@@ -60,6 +59,7 @@ def train(
     quiet: bool = False,
 ) -> Card:
     """Train by a recipe (name, file or value) on images (folders, zips, IDX files) and return the card of the weights.
+    The name `auto` stands for the recipe of a generator that `training/auto.py` chooses for these images.
 
     A folder or zip with the sub-folders `HR` and `LR` brings both sides of super-resolution, which are compared first.
     `validation` are images to choose the best weights on; without it, super-resolution holds out 2 % of `data`.
@@ -67,11 +67,19 @@ def train(
     `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved. Under `torchrun` all
     processes call this alike and may also raise `LostProcessError`; see `distributed.py`.
     """
-    recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes is not None else [])])
     paths = [data] if isinstance(data, (str, Path)) else list(data)
     folder = Path(out)
+    reasons: tuple[str, ...] = ()
+    if recipe == "auto":
+        from mezzotint.training import auto
+
+        recipe, reasons = auto.choose(
+            paths, folder, overrides=overrides, minutes=minutes, resume=resume, threads=threads, quiet=quiet
+        )
+    else:
+        recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes is not None else [])])
     team = gather(recipe.data.batch, *(phase.batch for phase in recipe.phases if phase.batch))
-    before = _earlier(folder, recipe, resume) if team.leads else None
+    before = earlier(folder, recipe, resume) if team.leads else None
     torch.set_num_threads(threads or max(1, free_threads() // team.local_size))
     device = choose_device()
     torch.manual_seed(recipe.seed)
@@ -86,19 +94,20 @@ def train(
     sources: dict[str, str] = getattr(method, "sources", {})
     if not team.agree(int(images.fingerprint()[:12], 16)):
         raise InputError("the processes see different images; give every machine the same data, by the same names")
-    resume = bool(team.first(team.leads and _open_folder(folder, recipe, paths, images, sources, before)))
+    resume = bool(team.first(team.leads and open_folder(folder, recipe, paths, images, sources, before, reasons)))
     quiet = quiet or not team.leads
     if images.skipped:
         notes.append(f"{len(images.skipped)} images left out, first: {images.skipped[0]}")
     for note in [] if quiet else notes:
         print(note, file=sys.stderr)
     with (
-        collected() as received, progress.display(recipe, quiet) as report,
+        collected() as received, progress.display(recipe, quiet) as told,
+        report.live(folder, told, quiet) if team.leads else nullcontext(told) as follow,
         compiled(method.generator, recipe.compile), resumable(folder / CHECKPOINT),
     ):  # fmt: skip
         state = fit(
             method, batches, recipe, folder, device,
-            team=team, resume=resume, observe=observe, report=report, interrupted=lambda: team.signalled(received),
+            team=team, resume=resume, observe=observe, report=follow, interrupted=lambda: team.signalled(received),
         )  # fmt: skip
     part(team)
     if received:
@@ -212,67 +221,6 @@ def _check_classes(recipe: Recipe, images: ImageSet) -> None:
         )
     if recipe.data.class_names and len(recipe.data.class_names) != len(images.classes):
         raise UsageError(f"data.class_names has {len(recipe.data.class_names)} names for {len(images.classes)} classes")
-
-
-def _earlier(folder: Path, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
-    """The record of the run that `folder` holds, if it may be resumed by `recipe`; None for a new one."""
-    record = folder / RECORD
-    there = [
-        name for name in (RECORD, CHECKPOINT, LOG, "weights.safetensors", "weights.onnx") if (folder / name).exists()
-    ]
-    if there and not resume:
-        raise UsageError(
-            f"{folder} already holds a run ({there[0]}); add --resume to go on with it, or choose another folder"
-        )
-    if there and RECORD not in there:
-        raise InputError(
-            f"{folder} holds {there[0]} but no {RECORD}; it cannot be resumed safely, choose another folder"
-        )
-    if not there:
-        return None
-    try:
-        before: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
-        # Through the model, so that keys which recipes did not have then count as what they are by default.
-        trained = Recipe.model_validate(before["recipe"]).model_dump(mode="json")
-        wanted = recipe.model_dump(mode="json")
-        changed = [key for key in wanted if key not in _FREE_TO_CHANGE and wanted[key] != trained[key]]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{record} is damaged ({error}); the run cannot be resumed safely") from error
-    if changed:
-        raise UsageError(f"{folder} was trained by another recipe: {', '.join(changed)} differ; choose another folder")
-    return before
-
-
-def _open_folder(
-    folder: Path,
-    recipe: Recipe,
-    paths: list[str | Path],
-    images: ImageSet,
-    sources: dict[str, str],
-    before: dict[str, Any] | None,
-) -> bool:
-    """Make the run folder with its record, or check that the data and `sources` are still the same; whether there is a
-    state to resume.
-    """
-    named = images.fingerprint()
-    if before and before.get("images_sha256", named) != named:
-        raise UsageError(
-            f"{folder} was trained on {before.get('images')} images, these {len(images)} are others; to go on from its "
-            f"weights, choose another folder and set start={folder}"
-        )
-    if before and before.get("sources", {}) != sources:
-        changed = sorted(name for name, _ in before.get("sources", {}).items() ^ sources.items())
-        raise UsageError(
-            f"{folder} was trained with another file for {changed[0]}; give that one, or choose another folder"
-        )
-    make_folder(folder / "samples")
-    facts = {
-        "recipe": recipe.model_dump(mode="json"), "data": [str(path) for path in paths],
-        "images": len(images), "images_sha256": named, "left_out": images.skipped, "sources": sources,
-        "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
-    }  # fmt: skip
-    write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())
-    return before is not None and (folder / CHECKPOINT).exists()
 
 
 def _export(generator: Any, card: Card, folder: Path) -> Card:

@@ -1,0 +1,150 @@
+"""What became of every file of a command: lines as it goes, a report, a summary and an exit code at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mezzotint.cli._jobs import PIPE, Job
+from mezzotint.errors import MezzotintError, OutputError
+from mezzotint.files import write_bytes
+
+
+class Report:
+    """`path` is a `.json` file, written at the end, or a `.jsonl` file, to which each line is added as it comes, so that
+    it survives a kill. Lines on stdout are for people, or JSON; none where the pictures themselves go there.
+    """
+
+    def __init__(self, common: dict[str, Any], jobs: list[Job], as_json: bool, path: Path | None) -> None:
+        self.common, self.jobs, self.as_json, self.path = common, jobs, as_json, path
+        self.rows: list[dict[str, Any]] = []
+        self.errors: list[MezzotintError] = []
+        self.megapixels, self.start = 0.0, time.perf_counter()
+        self.on_row: Callable[[], None] = lambda: None
+        self._lines = path is not None and path.suffix.lower() == ".jsonl"
+
+    @property
+    def total(self) -> int:
+        """How many files there are to do."""
+        return len(self.jobs) - sum(row["status"] == "skipped" for row in self.rows)
+
+    def failed(self, job: Job, error: MezzotintError, seconds: float) -> None:
+        """Note a failure; the next job comes."""
+        self.errors.append(error)
+        self.add(job, {"status": "failed", "error": str(error), "exit_code": error.exit_code}, seconds)
+
+    def add(self, job: Job, facts: dict[str, Any], seconds: float | None = None) -> None:
+        """Note a fate: "ok", "failed" or "skipped". Raises `OutputError` where the report cannot be written."""
+        row = {"input": str(job.source), "output": str(job.target), **self.common, "warnings": [], **facts}
+        if seconds is not None:
+            row["seconds"] = round(seconds, 3)
+        self.rows.append(row)
+        for note in row["warnings"]:
+            warn(f"{job.source}: {note}")
+        if row["status"] == "failed" and self.total > 1:
+            print(f"mezzotint: error: {' '.join(row['error'].split())}", file=sys.stderr)
+        if row["status"] == "ok":
+            self.megapixels += row["width"] * row["height"] * row.get("frames", 1) / 1e6
+        self._append(row)
+        if self.as_json:
+            print(json.dumps(row), flush=True)
+        elif job.target != PIPE:
+            _print_row(row)
+        self.on_row()
+
+    def finish(self) -> None:
+        """Print the summary and write the report, every file in it; called whatever happened."""
+        counts = {status: sum(row["status"] == status for row in self.rows) for status in ("ok", "failed", "skipped")}
+        seconds = round(time.perf_counter() - self.start, 3)
+        told = {row["input"] for row in self.rows}
+        left = [
+            {"input": str(job.source), "output": str(job.target), **self.common, "status": "not done"}
+            for job in self.jobs
+            if str(job.source) not in told
+        ]
+        size = {"n": self.total, **counts, "not_done": len(left), "seconds": seconds}
+        summary = {"summary": True, **self.common, **size}
+        if self.as_json:
+            print(json.dumps(summary), flush=True)
+        if self._lines:
+            self._append(*left, summary)
+        elif self.path is not None:
+            body = json.dumps({**summary, "pictures": [*self.rows, *left]}, indent=1)
+            write_bytes(self.path, body.encode() + b"\n")
+
+    def end(self) -> None:
+        """Raise what the exit code is to say: nothing, the one reason of all failures, or 1 for a mixture."""
+        if not self.errors:
+            return
+        if self.total == 1:
+            raise self.errors[0]
+        failure = MezzotintError(f"{len(self.errors)} of {self.total} pictures failed")
+        codes = {error.exit_code for error in self.errors}
+        if len(self.errors) == self.total and len(codes) == 1:
+            failure.exit_code = codes.pop()
+        raise failure
+
+    def _append(self, *rows: dict[str, Any]) -> None:
+        if not self._lines or self.path is None:
+            return
+        try:
+            with self.path.open("a+b") as stream:
+                # A killed command may have left half a line.
+                end = stream.seek(0, 2)
+                stream.seek(max(0, end - 1))
+                torn = end > 0 and stream.read(1) != b"\n"
+                stream.write(b"\n" * torn + b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+
+def check_report(path: Path | None) -> None:
+    """See, before any work, that the report can be written. Raises `OutputError`."""
+    if path is None:
+        return
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise OutputError(f"cannot write the report {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def progress(report: Report, total: int) -> Iterator[None]:
+    """A bar on stderr with the time left, files and megapixels a second, for a person who waits for several files."""
+    if total < 2 or report.as_json or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
+        task, skipped = bar.add_task("", total=total), len(report.rows)
+
+        def show() -> None:
+            done, seconds = len(report.rows) - skipped, time.perf_counter() - report.start
+            speed = f"{done / seconds:.1f} files/s, {report.megapixels / seconds:.2f} MP/s"
+            bar.update(task, completed=done, description=speed)
+
+        report.on_row = show
+        yield
+
+
+def warn(note: str) -> None:
+    """One line for a person."""
+    print(f"mezzotint: warning: {note}", file=sys.stderr)
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    if row["status"] == "ok":
+        frames = f", {row['frames']} frames" if "frames" in row else ""
+        size = f"{row['width']}x{row['height']}"
+        print(f"{row['input']} -> {row['output']} ({size}{frames}, {row['seconds']:.2f} s)", flush=True)
+    elif row["status"] == "skipped":
+        print(f"{row['input']} skipped: {row['output']} exists", flush=True)

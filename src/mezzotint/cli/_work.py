@@ -1,0 +1,170 @@
+"""What `mezzotint upscale` does to one file: read it, enlarge what it holds, write the result."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mezzotint.cli._jobs import PIPE, Job, kept_format
+from mezzotint.errors import InputError, LimitError, MezzotintError, OutputError
+from mezzotint.image.formats import check_size
+from mezzotint.image.io import LARGEST_FILE, Picture, decode, encode, file_bytes, write
+from mezzotint.image.rows import Rows
+
+if TYPE_CHECKING:
+    from mezzotint.image.frames import Animation
+    from mezzotint.pipelines.upscale import Upscaler
+
+_HOLD_FRAMES = ("GIF", "WebP", "AVIF")
+
+
+class ModelFailed(Exception):
+    """An error of the model, not of one picture: it ends the command."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The settings of a command, and the three steps, each of which may run in a thread of its own.
+
+    `loading` is the model, on its way; `stop` is asked between the frames of an animation and may raise.
+    """
+
+    loading: Future[Any]
+    scale: float
+    tile: int | None
+    memory: int | None
+    first_frame: bool
+    max_pixels: int
+    quality: int | None
+    overwrite: bool
+    strip: bool
+    stop: Callable[[], None]
+
+    def read(self, job: Job) -> Picture | Animation:
+        """Decode a file, and refuse what its result could not be. Raises `InputError`, `LimitError`."""
+        from mezzotint.image.frames import read_animation
+
+        name = "standard input" if job.source == PIPE else str(job.source)
+        data = _from_stdin() if job.source == PIPE else file_bytes(job.source)
+        found = None if self.first_frame else read_animation(data, name, max_pixels=self.max_pixels)
+        if found is not None:
+            named = self._format(job, found)
+            if named not in _HOLD_FRAMES and not (named == "PNG" and _is_apng(job, found)):
+                raise InputError(
+                    f"{name} holds {len(found.durations)} frames and {named} one: --format gif, webp, avif or apng "
+                    "keeps them, --frames first takes the first"
+                )
+        source = found or decode(data, name, max_pixels=self.max_pixels, first_frame=self.first_frame)
+        check_size(self._format(job, source), round(source.width * self.scale), round(source.height * self.scale))
+        return source
+
+    def enlarge(self, job: Job, source: Picture | Animation) -> Picture:
+        """The enlarged picture with its provenance; of an animation the first frame. Raises as `Upscaler.picture`."""
+        upscaler = self._upscaler()
+        picture = source if isinstance(source, Picture) else next(source.frames())
+        in_rows = isinstance(source, Picture) and self._format(job, source) == "PNG"
+        result = upscaler.picture(picture, self.scale, tile=self.tile, memory=self.memory, in_rows=in_rows)
+        if isinstance(result.pixels, Rows):
+            result = result.replace(pixels=self._stoppable(result.pixels))
+        return (
+            result.replace(metadata=result.metadata.stripped()) if self.strip else upscaler.stamped(result, self.scale)
+        )
+
+    def write(self, job: Job, source: Picture | Animation, result: Picture) -> dict[str, Any]:
+        """Write what there is, and say what there is to report. Raises `OutputError`."""
+        upscaler, named = self._upscaler(), self._format(job, source)
+        runtime = type(getattr(upscaler.model, "model", upscaler.model)).__module__.rpartition(".")[2]
+        facts: dict[str, Any] = {"runtime": runtime, "precision": upscaler.model.precision}
+        if isinstance(source, Picture):
+            notes = self._write_picture(job, named, result)
+        else:
+            notes = (*source.notes, *self._write_frames(job, named, source, result, upscaler))
+            facts["frames"] = len(source.durations)
+        size = {"width": result.width, "height": result.height}
+        return {"status": "ok", **facts, **size, "warnings": [*result.notes, *notes]}
+
+    def _stoppable(self, rows: Rows) -> Rows:
+        """The same, but that `stop` is asked between bands: they are computed while the file is written."""
+
+        def bands() -> Iterator[np.ndarray]:
+            for band in rows.bands():
+                self.stop()
+                yield band
+
+        return replace(rows, bands=bands)
+
+    def _upscaler(self) -> Upscaler:
+        try:
+            upscaler: Upscaler = self.loading.result()
+            return upscaler
+        except MezzotintError as error:
+            raise ModelFailed(error) from error
+
+    def _format(self, job: Job, source: Picture | Animation) -> str:
+        return job.format or kept_format(source.format, animated=not isinstance(source, Picture))
+
+    def _write_picture(self, job: Job, named: str, result: Picture) -> tuple[str, ...]:
+        if job.target != PIPE:
+            return write(result, job.target, named, quality=self.quality, overwrite=self.overwrite)
+        whole = io.BytesIO()
+        notes = encode(result, whole, named, self.quality)
+        _to_stdout(whole.getvalue())
+        return notes
+
+    def _write_frames(
+        self, job: Job, named: str, source: Animation, first: Picture, upscaler: Upscaler
+    ) -> tuple[str, ...]:
+        from mezzotint.image.animation import write_frames
+        from mezzotint.pipelines.animation import Enlarged
+
+        frames = Enlarged(upscaler, source, first, self.scale, self.tile, self.stop)
+        comment = (
+            "" if self.strip else "\n".join(f"{key}: {value}" for key, value in upscaler.facts(self.scale).items())
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / "stdout" if job.target == PIPE else job.target
+            notes = write_frames(
+                frames,
+                target,
+                source.durations,
+                format_name=named,
+                plays=source.plays,
+                transparent=source.transparent,
+                palette_of=frames.some() if named == "GIF" else (),
+                metadata=first.metadata,
+                comment=comment,
+                lossless=source.lossless,
+                quality=self.quality,
+                overwrite=self.overwrite,
+            )
+            if job.target == PIPE:
+                _to_stdout(target.read_bytes())
+        return notes
+
+
+def _is_apng(job: Job, source: Animation) -> bool:
+    """A .png that was asked for is a still picture, unless what came in was one that moves."""
+    return source.format == "PNG" or job.target.suffix.lower() == ".apng"
+
+
+def _from_stdin() -> bytes:
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise LimitError(f"standard input is larger than {LARGEST_FILE >> 30} GiB")
+    return data
+
+
+def _to_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
