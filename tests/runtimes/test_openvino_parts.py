@@ -10,6 +10,7 @@ import torch
 from mezzotint.card import SUPER_RESOLUTION, Card, read_card
 from mezzotint.export.onnx import export_network
 from mezzotint.models.compact import Compact
+from mezzotint.models.srcnn import SRCNN
 from mezzotint.models.srresnet import SRResNet
 from mezzotint.runtimes import openvino as runtime
 from mezzotint.runtimes.openvino_parts import taken_apart
@@ -20,6 +21,7 @@ NETWORKS = {
     "trunk and tail": lambda: SRResNet(channels=8, num_blocks=1),
     "skip": lambda: Compact(channels=8, num_blocks=1),
     "neither": lambda: SRResNet(channels=8, num_blocks=1, tail="direct"),
+    "neither, all at high resolution": lambda: SRCNN(scale=2),
 }
 
 

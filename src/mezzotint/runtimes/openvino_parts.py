@@ -192,7 +192,10 @@ def _cut(model: Any) -> tuple[Any, int] | None:
     shuffles = [i for i, node in enumerate(chain) if node.get_type_name() == "DepthToSpace"]
     if not shuffles or not any(node.get_type_name() == "Convolution" for node in chain[shuffles[0] :]):
         return None
-    first = max(i for i in range(shuffles[0]) if chain[i].get_type_name() == "Convolution")
+    early = [i for i in range(shuffles[0]) if chain[i].get_type_name() == "Convolution"]
+    if not early:
+        return None
+    first = early[-1]
     while first and chain[first - 1].get_type_name() in _ROUNDING:
         first -= 1
     reach, resolution = Fraction(0), 1
