@@ -87,10 +87,11 @@ def upscale(
     check_targets(to_do, overwrite=overwrite)
     check_report(report)
     if skip_existing:
-        # Left behind by the run that is being resumed.
+        # Left behind by the run that is being resumed, also beside what it had just finished.
         names = defaultdict(set)
-        for job in to_do:
-            names[job.target.parent].add(job.target.name)
+        for job in jobs:
+            if job.target != PIPE:
+                names[job.target.parent].add(job.target.name)
         for folder, awaited in names.items():
             remove_leftovers(folder, awaited)
 
