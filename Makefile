@@ -32,5 +32,5 @@ clean:
 	touch $@
 
 .venv/dev: .venv/bin/pip pyproject.toml
-	.venv/bin/pip install --quiet --disable-pip-version-check $(TORCH) -e ".[train,onnx,formats,test]"
+	.venv/bin/pip install --quiet --disable-pip-version-check $(TORCH) -e ".[train,onnx,video,formats,test]"
 	touch $@ .venv/demo
