@@ -13,7 +13,7 @@ import argparse
 import io
 import itertools
 import json
-import os
+import mmap
 import random
 import re
 import subprocess
@@ -171,9 +171,11 @@ def work(seed: int, first: int, last: int, place: Path) -> None:
     before = peak_mb()
     counts: dict[str, Counter] = {}
     slowest, slowest_index, noted = 0.0, first, []
-    with place.open("wb", buffering=0) as note:
+    place.write_bytes(bytes(8))
+    # In shared memory, as a write to a file would wait for a busy disk.
+    with place.open("r+b") as stream, mmap.mmap(stream.fileno(), 8) as note:
         for index in range(first, last):
-            os.pwrite(note.fileno(), index.to_bytes(8, "little"), 0)
+            note[:] = index.to_bytes(8, "little")
             name, data = mutant(seed, index, whole)
             start = time.process_time()
             result = outcome(data)
@@ -192,7 +194,11 @@ def piece(seed: int, first: int, last: int) -> tuple[dict, int]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "index"
         command = [sys.executable, __file__, "--seed", str(seed), "--piece", str(first), str(last), str(place)]
-        child, fate, before = subprocess.Popen(command, stdout=subprocess.PIPE, text=True), "", -1
+        child, fate, before = (
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True),
+            "",
+            -1,
+        )
         while not fate:
             try:
                 told, _ = child.communicate(timeout=PATIENCE)
