@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ import reports
 import torch
 from environment import environment
 
+from mezzotint import files
 from mezzotint.data.batches import Images
 from mezzotint.data.images import ImageSet, load_images
 from mezzotint.data.prepare import fit_size
@@ -109,8 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     paths = dict(options.data)
-    facts: dict[str, Any] = json.loads(options.output.read_text()) if options.output.exists() else {"runs": {}}
-    runs = facts["runs"]
+    runs = json.loads(options.output.read_text())["runs"] if options.output.exists() else {}
     failing = [(name, data, 0) for name, data in zip(FAILURES, DATA * len(FAILURES), strict=False)]
     healthy = [("healthy", data, seed) for seed in SEEDS for data in DATA]
     for name, data, seed in [*failing, *healthy]:
@@ -119,10 +120,8 @@ def main() -> None:
         if key not in runs and not options.judge and wanted:
             runs[key] = run(name, data, paths.get(data), seed)
             print(key, runs[key]["seconds"], flush=True)
-        if key in runs:
-            runs[key] |= judge(name, runs[key])
-            facts = summary(runs) | {"environment": environment(), "runs": runs}
-            reports.write(facts, options.output)
+            write(runs, options.output)
+    write(runs, options.output)
     print(json.dumps(summary(runs), indent=1))
 
 
@@ -213,6 +212,18 @@ def judge(name: str, facts: dict[str, Any]) -> dict[str, Any]:
         found["late"] = round(min(right) - happened, 3) if right and happened is not None else None
         found["in_time"] = found["late"] is not None and found["late"] <= WITHIN
     return found
+
+
+def write(runs: dict[str, Any], output: Path) -> None:
+    """Judge all runs and write them, each column of readings on a line of its own."""
+    for key, found in runs.items():
+        found |= judge(key.rsplit(", ", 2)[0], found)
+    command = "python benchmarks/calibrate_doctor.py --data fashion=PATH --data clothing=PATH --data emoji=PATH"
+    facts = summary(runs) | {"command": f"{command} --output {reports.shown(output)}", "environment": environment()}
+    facts["runs"] = runs
+    text = json.dumps(facts, indent=1, ensure_ascii=False)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
+    files.write_bytes(output, f"{text}\n".encode())
 
 
 def summary(runs: dict[str, Any]) -> dict[str, Any]:

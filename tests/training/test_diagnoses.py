@@ -72,7 +72,14 @@ def test_a_noisy_reading_now_and_then_says_nothing(name):
 
 
 def test_new_networks_are_strangers_to_their_data_and_that_is_no_disease():
-    new = {"distance": 1.2, "separation": 0.4, "diversity": 0.1, "average_gap": 0.005, "sharpness": 12.0, "largest": 9.0}
+    new = {
+        "distance": 1.2,
+        "separation": 0.4,
+        "diversity": 0.1,
+        "average_gap": 0.005,
+        "sharpness": 12.0,
+        "largest": 9.0,
+    }
     assert named(readings((5, new))) == [] and sound(readings((5, new)))
     assert named(readings((12, new)))
 
@@ -82,7 +89,9 @@ def test_what_was_not_measured_says_nothing():
 
 
 def test_samples_that_are_not_finite_are_named():
-    assert named(readings((20, {}), (1, {"diversity": None, "distance": None})))[0].startswith("losses not finite since")
+    assert named(readings((20, {}), (1, {"diversity": None, "distance": None})))[0].startswith(
+        "losses not finite since"
+    )
 
 
 def test_numbers_of_images_are_said_as_people_say_them():

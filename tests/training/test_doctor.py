@@ -38,7 +38,7 @@ class Scripted:
 
 
 class Tug:
-    """A method: two numbers, each pulled towards noise. `spoil(step)` gives a factor on the loss."""
+    """A method: two networks, each pulled down for ever, with noise. `spoil(step)` gives a factor on the loss."""
 
     def __init__(self, spoil=lambda step: 1.0):
         torch.manual_seed(0)
@@ -53,7 +53,7 @@ class Tug:
         rates = {group["lr"] for optimizer in self.optimizers.values() for group in optimizer.param_groups}
         self.seen.append((batch["step"], *rates, self.dials["penalties"], self.dials["augment"]))
         for name, network in self.networks.items():
-            update(name, (network(torch.randn(8, 1)) - 1).square().mean() * self.spoil(batch["step"]))
+            update(name, network(torch.randn(8, 1)).mean() * self.spoil(batch["step"]))
         return {}
 
     def weights(self):
@@ -143,6 +143,8 @@ def test_a_treatment_gets_time_before_the_next_and_there_is_an_end_to_them(tmp_p
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     steps = [line["step"] for line in lines if "rescue" in line]
     assert len(steps) == 5 and steps[0] == 130 and min(np.diff(steps)) >= 50
+    turned = [line["rescue"].rsplit(", ", 1)[1] for line in lines if "rescue" in line]
+    assert turned[:3] == ["penalties x 2", "learning rates x 0.5", "penalties x 4"]
 
 
 def test_losses_that_stay_non_finite_are_named_and_end_a_run_that_nobody_rescues(tmp_path):
@@ -207,12 +209,12 @@ def gan(*changes):
     return model.read("fashion-28", [*size, *narrow, *one, "precision=f32", "checkpoint_seconds=1e9", *changes])
 
 
-def train(folder, doctored, change=lambda method: None, acts=False, **options):
+def train(folder, doctored, change=lambda method: None, acts=False, changes=("steps=60",), **options):
     folder.mkdir()
-    asked, images = gan("steps=60"), ImageSet(1 << 20)
-    for number in range(40):
+    asked, images = gan(*changes), ImageSet(1 << 20)
+    for number in range(60):
         images.append(np.random.default_rng(number).integers(0, 256, (8, 8, 1), np.uint8), str(number), number % 2)
-    training, held_out = images.split(8)
+    training, held_out = images.split(20)
     torch.manual_seed(0)
     method, _ = build(asked, CPU)
     change(method)
@@ -226,3 +228,39 @@ def test_being_examined_changes_no_bit_of_a_run(tmp_path):
     examined, state = train(tmp_path / "b", doctored=True)
     assert len(state.health.readings) == 6 and {"generator_gradient", "diversity"} <= state.health.readings[0].keys()
     assert all(torch.equal(value, examined[key]) for key, value in plain.items())
+
+
+# What changes at half of the run, and what that is called.
+PROVOKED = {
+    "generator is not taught": lambda method: (nn.init.zeros_(method.discriminator.project.weight), slow(method, 0)),
+    "generator has run away": lambda method: slow(method, 2000),
+}
+
+
+def slow(method, factor):
+    for name, change in (("generator", max(1, factor)), ("discriminator", factor)):
+        for group in method.optimizers[name].param_groups:
+            group["base_rate"] *= change
+
+
+def provoked(folder, name, acts=False):
+    """The run in which that happens at step 60 of 120; its log."""
+
+    def change(method):
+        plain, calls = method.step, iter(range(10**6))
+
+        def step(batch, update):
+            if next(calls) == 60:
+                PROVOKED[name](method)
+            return plain(batch, update)
+
+        method.step = step
+
+    train(folder, True, change, acts, changes=["steps=120", "warmup=0", "ema=0.9"])
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", PROVOKED)
+def test_provoked_failures_are_named_within_three_or_four_examinations_and_not_before(tmp_path, name):
+    said = [(line["step"], words) for line in provoked(tmp_path / "run", name) for words in line.get("said", [])]
+    assert [60 < step <= 100 for step, words in said if words.startswith(f"{name} since")] == [True], said

@@ -102,7 +102,17 @@ def test_a_discriminator_is_measured_by_what_it_puts_first():
     assert (able["separation"], able["familiarity"]) == (1, 0.5)
     blind = measure(Shows(tensor(NEW)))
     assert (blind["separation"], blind["logit_gap"]) == (0.5, 0)
-    assert measure(Shows(tensor(NEW)), held_out=None)["familiarity"] is None
+    few = HELD_OUT.split(19)[1]
+    assert all(measure(Shows(tensor(NEW)), held_out=some)["familiarity"] is None for some in (None, few))
+
+
+def test_generators_of_texture_are_compared_with_parts_of_pictures():
+    whole = ImageSet(1 << 20)
+    for seed in range(2):
+        whole.append(np.tile(pictures(1, seed)[0], (4, 5, 1)), str(seed))
+    vitals = Vitals(*whole.split(1), 0, CPU, crop=(12, 12))
+    assert vitals.real.shape == vitals.held_out[0].shape == (128, 3, 12, 12) and len(vitals.searched) == 4096
+    assert vitals.measure(Shows(vitals.real), NOTHING, Shows(vitals.real))["distance"] == pytest.approx(0, abs=0.02)
 
 
 def test_the_average_is_compared_on_the_same_noise():

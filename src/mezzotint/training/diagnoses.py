@@ -22,7 +22,7 @@ Past = Sequence[Reading]
 class Disease:
     """What can be wrong. `shows` says whether the last of some readings has the symptom; `words` are filled in from it.
 
-    `levers`: what may mend it, of "rate", "penalties" and "augment" the first one that the recipe has. `go_back`: whether
+    `levers`: what may mend it, of "rate", "penalties" and "augment" those that the recipe has, in turn. `go_back`: whether
     the networks are spoilt, so that only an earlier state helps.
     """
 
@@ -101,14 +101,14 @@ def _collapsed(past: Past) -> bool:
 
 
 def _run_away(past: Past) -> bool:
-    """Pixels reach 12 in health, while the generator is new, and distance seldom leaves its best by so much, never for long."""
+    """Pixels reach 12 in health, while the generator is new, and distance leaves its best by so much for single readings."""
     best = min(_value(reading, "distance", math.inf) for reading in past)
     worse = _value(past[-1], "distance", 0) > max(0.5, 4 * best)
     return _value(past[-1], "largest", 0) > 20 or (worse and _under_way(past))
 
 
 def _untaught(past: Past) -> bool:
-    """The generator's gradient in health stays within a factor of ten of its median; of a silent discriminator it is 1/200."""
+    """The generator's gradient in health is within a factor of ten of its median, from a silent discriminator 1/200."""
     gradients = sorted(_value(reading, "generator_gradient", 0) for reading in past)
     return _value(past[-1], "generator_gradient", 1) < 0.03 * gradients[len(gradients) // 2]
 
@@ -134,7 +134,7 @@ def _overfitting(past: Past) -> bool:
     0.41 to 0.56 of the pairs in health, with a deviation of 0.06 where only 20 images are held out.
     """
     known, told = _value(past[-1], "familiarity", 0.5) - 0.5, _value(past[-1], "separation", 1) - 0.5
-    return known > max(0.15, 0.5 * told)
+    return _under_way(past) and known > max(0.15, 0.5 * told)
 
 
 def _copying(past: Past) -> bool:

@@ -68,7 +68,8 @@ class Doctor:
             health.sound_step = state.step
             return Visit(facts, keep=True)
         for diagnosis in found:
-            if diagnosis.disease.levers and (now - health.treated_at >= _PAUSE or state.skipped_in_a_row):
+            treatable = self.levers.intersection(diagnosis.disease.levers)
+            if treatable and (now - health.treated_at >= _PAUSE or state.skipped_in_a_row):
                 action, go_back = self._treat(diagnosis, state, now)
                 facts["rescue"] = f"{diagnosis.disease.name}: {action}"
                 facts["said"].append(f"rescue {health.rescues} of {_RESCUES}: {action}")
@@ -97,7 +98,9 @@ class Doctor:
                 f"{diagnosis.words(self.batch)}, and {_RESCUES} rescues have not helped; start again in another folder with "
                 "lower learning rates, higher method.penalties, or a wider network"
             )
-        action = self._turn(health, next(lever for lever in disease.levers if lever in self.levers))
+        # What has not helped once is not all that is tried.
+        levers = [lever for lever in disease.levers if lever in self.levers]
+        action = self._turn(health, levers[health.rescues % len(levers)])
         health.rescues, health.treated_at, state.skipped_in_a_row = health.rescues + 1, now, 0
         if not disease.go_back or health.sound_step is None:
             return action, False

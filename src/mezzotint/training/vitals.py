@@ -25,6 +25,8 @@ __all__: list[str] = []
 
 # Samples, and real images of each kind, of one examination; and among how many training images copies are looked for.
 _SAMPLES, _SEARCHED, _SIDE = 128, 4096, 16
+# Fewer held-out images than this say little about all others: a share of pairs would be uncertain by more than 0.07.
+_ENOUGH = 20
 Reading = dict[str, float | None]
 
 
@@ -43,7 +45,8 @@ class Vitals:
     ) -> None:
         self.device, self.seed = device, seed
         self.real, self.labels = _taken(training, _SAMPLES, device, crop)
-        self.held_out = None if held_out is None else _taken(held_out, _SAMPLES, device, crop)
+        enough = held_out is not None and (crop is not None or len(held_out) >= _ENOUGH)
+        self.held_out = _taken(held_out, _SAMPLES, device, crop) if held_out is not None and enough else None
         self.searched = _thumbnails(_taken(training, _SEARCHED, device, crop)[0])
         real = _thumbnails(self.real)
         self.within_real = torch.cdist(real, real)
@@ -63,7 +66,8 @@ class Vitals:
 
         `logit_gap`: mean logit of training images minus that of samples.
         `separation`: share of pairs (training image, sample) in which the discriminator puts the real one first, 0 to 1.
-        `familiarity`: the same for pairs (training image, held-out image): 0.5 unless it knows its training images.
+        `familiarity`: the same for pairs (training image, held-out image): 0.5 unless it knows its training images; not
+            from less than 20 held-out images.
         `diversity`: mean distance of two samples of a class over that of two real images.
         `duplicates`: share of samples with another one nearer than a tenth of what two real images are apart on average,
             less the share of real images with such a twin.
