@@ -1,10 +1,12 @@
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import mezzotint
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.cli import main
 from mezzotint.image import io
@@ -120,3 +122,21 @@ def test_what_cannot_be_read(tmp_path: Path, capsys: pytest.CaptureFixture, name
 def test_a_name_that_is_nothing(capsys: pytest.CaptureFixture) -> None:
     assert run("bicubic-x5") == 2
     assert "did you mean" in capsys.readouterr().err
+
+
+LOG = """{"step": 10, "minutes": 0.1, "said": []}
+{"step": 230, "minutes": 0.2, "said": ["mode collapse since 13k images: diversity 0.05 of the real set", "rescue 1 of 5"]}
+{"step": 240, "minutes": 0.3, "said": 7}
+{"step": 250, "minu"""
+
+
+def test_a_run_shows_what_its_doctor_said_finished_or_not(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "log.jsonl").write_text(LOG)
+    assert run(str(tmp_path), "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    words = "mode collapse since 13k images: diversity 0.05 of the real set; rescue 1 of 5"
+    assert facts == {"kind": "run", "step": 240, "minutes": 0.3, "doctor": {"step 230": words}}
+    shutil.copy(next(Path(mezzotint.__file__).parent.glob("weights/*.onnx")), tmp_path / "weights.onnx")
+    assert run(str(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert f"step 230: {words}" in out and "card:" in out

@@ -19,22 +19,42 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    file: str = typer.Argument(help="A model (file, run folder or name) or an image."),
+    file: str = typer.Argument(help="A model (file, run folder or name), a run that is not finished, or an image."),
     as_json: bool = typer.Option(False, "--json", help="One JSON object."),
 ) -> None:
-    """Show a model's card, tensors and checksum, or an image's size, depth, metadata and provenance.
+    """Show a model's card, tensors and checksum, what a run's doctor said, or an image's size, metadata and provenance.
 
     Exits with 5 if a model's weights are not those on its card, with 3 if an image is damaged.
     """
     path = Path(file)
-    is_image = path.is_file() and path.suffix not in (catalog.DEPLOYED, catalog.TRAINED)
-    facts = _image(path) if is_image else _model(file)
+    training = _run(path)
+    if training and not (path / f"weights{catalog.DEPLOYED}").exists():
+        facts = training
+    elif path.is_file() and path.suffix not in (catalog.DEPLOYED, catalog.TRAINED):
+        facts = _image(path)
+    else:
+        facts = _model(file) | ({"run": training} if training else {})
     if as_json:
         print(json.dumps(facts, ensure_ascii=False))
     else:
         _print(facts)
     if facts.get("weights_match_card") is False:
         raise ModelError(f"{facts['file']} is damaged: its weights are not those on its card (SHA-256 differs)")
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    """How far a run has come and what its doctor said, by step; nothing where no log is."""
+    from mezzotint.training import log
+
+    if not (folder / "log.jsonl").is_file():
+        return {}
+    lines = log.read(folder / "log.jsonl")
+    facts: dict[str, Any] = {"kind": "run", "step": 0, "minutes": 0.0, "doctor": {}}
+    for line in lines:
+        facts |= {key: line[key] for key in ("step", "minutes") if key in line}
+        if isinstance(line.get("said"), list) and line["said"]:
+            facts["doctor"][f"step {line['step']}"] = "; ".join(map(str, line["said"]))
+    return facts
 
 
 def _model(name_or_path: str) -> dict[str, Any]:

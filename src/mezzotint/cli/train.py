@@ -22,6 +22,9 @@ def train(
         None, "--minutes", help="Time budget; the schedule is stretched to it.", min=0.01
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the run folder's checkpoint."),
+    rescue: bool = typer.Option(
+        False, "--rescue", help="Let the doctor of GANs act: lower rates, raise penalties or augmentation, roll back."
+    ),
     threads: int | None = typer.Option(None, "--threads", help="CPU threads; all by default.", min=1),
     dry_run: bool = typer.Option(False, "--dry-run", help="Check the recipe and print it, then stop; auto's as TOML."),
     as_json: bool = typer.Option(False, "--json", help="Print the card of the weights as JSON."),
@@ -59,7 +62,7 @@ def train(
         with interruptible(f"--resume goes on with what {out} holds"):
             card = run(
                 checked, list(data), out, overrides=settings, validation=validation, minutes=minutes, resume=resume,
-                threads=threads, quiet=as_json,
+                rescue=rescue, threads=threads, quiet=as_json,
             )  # fmt: skip
         if speaks:
             print(

@@ -75,6 +75,16 @@ def degradation(recipe: Recipe) -> Degradation | None:
     return degrade
 
 
+def kept_apart(recipe: Recipe, images: ImageSet) -> tuple[ImageSet, ImageSet | None]:
+    """What a generation recipe trains on, and the share of `images` that it holds out, if it does."""
+    if not recipe.data.held_out:
+        return images, None
+    count = max(1, round(recipe.data.held_out * len(images)))
+    if count >= len(images):
+        raise InputError(f"{len(images)} images are too few to hold out {recipe.data.held_out:.0%} of them")
+    return images.split(count)
+
+
 def batches(
     recipe: Recipe, images: ImageSet, device: torch.device = CPU, share: tuple[int, int] = (0, 1)
 ) -> Sequence[PatchPairs | DegradedPairs | Images | Crops | Mixed]:
@@ -83,12 +93,7 @@ def batches(
     """
     data = recipe.data
     if recipe.task == GENERATION:
-        kept = None
-        if data.held_out:
-            count = max(1, round(data.held_out * len(images)))
-            if count >= len(images):
-                raise InputError(f"{len(images)} images are too few to hold out {data.held_out:.0%} of them")
-            images, kept = images.split(count)
+        images, kept = kept_apart(recipe, images)
         if data.crop:
             assert data.size is not None
             return [Crops(images, data.size, data.batch, recipe.seed, data.augment, device, share, kept)]

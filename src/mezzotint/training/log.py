@@ -32,6 +32,15 @@ def forget_after(path: Path, step: int) -> None:
     write_bytes(path, "".join(f"{line}\n" for line in lines if _step_of(line) <= step).encode())
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    """All lines that are whole. Raises `InputError`."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    return [json.loads(line) for line in lines if _step_of(line) < math.inf]
+
+
 def _step_of(line: str) -> float:
     try:
         return float(json.loads(line)["step"])

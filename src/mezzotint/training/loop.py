@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,8 +26,10 @@ from mezzotint.training.checkpoint import load_checkpoint, read_state, save_chec
 from mezzotint.training.devices import autocast_type
 from mezzotint.training.distributed import Team
 from mezzotint.training.ema import averaged
+from mezzotint.training.health import Health, Visit
 
-CHECKPOINT, BEST, LOG = "checkpoint.safetensors", "best.safetensors", "log.jsonl"
+CHECKPOINT, BEST, SOUND = "checkpoint.safetensors", "best.safetensors", "sound.safetensors"
+LOG = "log.jsonl"
 _TOLERATED_SKIPS = 10
 
 
@@ -63,6 +65,25 @@ class State:
     skipped_in_a_row: int = 0
     score: float | None = None
     score_step: int | None = None
+    health: Health = field(default_factory=Health)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.health, dict):  # as a checkpoint has it
+            self.health = Health(**self.health)
+
+
+class Doctor(Protocol):
+    """Looks at the networks now and then. One that `acts` may turn what `state.health` holds, and decides what becomes of a
+    run whose losses stay non-finite: it goes back or raises `DivergedError`.
+    """
+
+    acts: bool
+
+    def due(self, state: State, done: float, now: float) -> bool: ...
+
+    def examine(
+        self, state: State, now: float, method: Method, average: nn.Module, norms: dict[str, float]
+    ) -> Visit: ...
 
 
 # Called with the averaged generator and the step: metrics for the log, and a score to choose the best weights by, or None.
@@ -87,6 +108,7 @@ def fit(
     team: Team = Team(),
     resume: bool = False,
     observe: Observer | None = None,
+    doctor: Doctor | None = None,
     report: Callable[[State, float, dict[str, float]], None] = lambda state, progress, line: None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> State:
@@ -118,6 +140,7 @@ def fit(
     ramps, dials = recipe.ramps or Ramps(), getattr(method, "dials", None)
     started, saved_at = time.monotonic() - state.seconds, time.monotonic()
     window = (state.step, state.seconds)
+    norms: dict[str, float] = {}  # of the latest gradient of each network
 
     def update(name: str, loss: Any) -> None:
         optimizer = method.optimizers[name]
@@ -132,6 +155,7 @@ def fit(
         if not math.isfinite(float(norm)):
             raise _NotFinite("gradient", name)
         optimizer.step()
+        norms[name] = float(norm)
 
     def progress(step: int | None = None) -> float:
         by_steps = (state.step if step is None else step) / recipe.steps if recipe.steps else 0.0
@@ -140,9 +164,9 @@ def fit(
     def clock() -> float:
         return team.first(time.monotonic() - started)
 
-    def save() -> None:
+    def save(name: str = CHECKPOINT) -> None:
         if team.leads:
-            save_checkpoint(folder / CHECKPOINT, modules, method.optimizers, asdict(state))
+            save_checkpoint(folder / name, modules, method.optimizers, asdict(state))
 
     def prepare(step: int) -> tuple[int, Future[dict[str, torch.Tensor]]]:
         phase = recipe.phase(progress(step))
@@ -156,16 +180,18 @@ def fit(
                 method.use(recipe.losses(phase))  # type: ignore[attr-defined]
             batch = {key: value.to(device) for key, value in upcoming.result().items()}
             following, upcoming = prepare(state.step + 1)
-            rate = schedule(done) * min(1.0, (state.step + 1) / max(1, recipe.warmup))
+            rate = schedule(done) * min(1.0, (state.step + 1) / max(1, recipe.warmup)) * state.health.rate
             for optimizer in method.optimizers.values():
                 for group in optimizer.param_groups:
                     group["lr"] = group["base_rate"] * rate
                     if ramps.second_beta and "betas" in group:
                         group["betas"] = (group["betas"][0], ramps.at(done, ramps.second_beta))
             if dials is not None:
-                dials |= {"penalties": ramps.at(done, ramps.penalties), "augment": ramps.at(done, ramps.augment)}
+                dials["penalties"] = ramps.at(done, ramps.penalties) * state.health.penalties
+                dials["augment"] = max(ramps.at(done, ramps.augment), state.health.augment)
             torch.manual_seed(_seed(recipe.seed, state.step))
             scalars: dict[str, Any] = {}
+            lost: DivergedError | None = None
             try:
                 with torch.autocast(device.type, autocast, enabled=autocast is not None), team.noise():
                     scalars = method.step(batch, update)
@@ -175,10 +201,10 @@ def fit(
                 _mend_buffers(method.generator, average.module)
                 state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
                 if state.skipped_in_a_row > _TOLERATED_SKIPS:
-                    raise DivergedError(
+                    lost = DivergedError(
                         f"training diverged at step {state.step}: {reason} not finite {state.skipped_in_a_row} times in "
                         f"a row; start again in another folder with a lower optimizer.{reason.network}.learning_rate"
-                    ) from reason
+                    )
             state.step, state.seconds = state.step + 1, clock()
             now = progress()
             line: dict[str, Any] = {}
@@ -196,10 +222,19 @@ def fit(
                         folder / BEST, {"generator": average.module}, {}, {"step": state.step, "score": score}
                     )
                 state.seconds = clock()
+            if doctor and (lost or doctor.due(state, done, now)):
+                visit = doctor.examine(state, now, method, average.module, norms)
+                line |= visit.facts
+                if visit.keep:
+                    save(SOUND)
+                if visit.go_back:
+                    load_checkpoint(folder / SOUND, modules, method.optimizers)
             if line and team.leads:
                 facts = {"step": state.step, "minutes": round(state.seconds / 60, 3), **line}
                 log.append(folder / LOG, facts)
                 report(state, now, facts)
+            if lost and not (doctor and doctor.acts):
+                raise lost
             if time.monotonic() - saved_at >= recipe.checkpoint_seconds:
                 save()
                 saved_at = time.monotonic()

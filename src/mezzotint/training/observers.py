@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ from mezzotint.image.grid import contact_sheet
 from mezzotint.image.resize import imresize
 from mezzotint.metrics.fidelity import psnr_y
 from mezzotint.recipes.model import Recipe
-from mezzotint.training.loop import Observer
+
+if TYPE_CHECKING:
+    from mezzotint.training.loop import Observer
 
 # More validation images than this, or larger ones, buy no better choice for their time and memory; crops keep the sheets
 # readable.

@@ -26,6 +26,7 @@ def display(recipe: Recipe, quiet: bool) -> Iterator[Callable[[State, float, dic
         begun: list[tuple[float, float]] = []
 
         def show(state: State, progress: float, line: dict) -> None:
+            _say(state, line)
             begun.append((time.monotonic(), progress))
             (start, first), (now, latest) = begun[0], begun[-1]
             left = (now - start) / (latest - first) * (1 - progress) / 60 if latest > first else 0
@@ -36,10 +37,17 @@ def display(recipe: Recipe, quiet: bool) -> Iterator[Callable[[State, float, dic
 
 
 def _print(state: State, progress: float, line: dict) -> None:
+    _say(state, line)
     if "validation" in line:
         metrics = ", ".join(f"{key} {value}" for key, value in line["validation"].items())
         done = f"step {state.step}, {100 * progress:.0f} %, {line['minutes']:.1f} min"
         print(f"{done}: {metrics}", file=sys.stderr, flush=True)
+
+
+def _say(state: State, line: dict) -> None:
+    """What the doctor has to say that it has not said yet."""
+    for words in line.get("said", []):
+        print(f"step {state.step}, doctor: {words}", file=sys.stderr, flush=True)
 
 
 def _ignore(state: State, progress: float, line: dict) -> None:

@@ -6,6 +6,7 @@ RUN/report.html            a page about the run, made anew at every validation
 RUN/log.jsonl              one line per interval and validation
 RUN/checkpoint.safetensors full state, for --resume
 RUN/best.safetensors       averaged generator of the best validation
+RUN/sound.safetensors      with `rescue`: the last state in which the doctor found no symptom
 RUN/samples/               what the network makes, over time
 RUN/weights.safetensors, weights.onnx   the result, with its card
 """
@@ -34,6 +35,7 @@ from mezzotint.training import feed, observers, progress, report
 from mezzotint.training.compilation import compiled
 from mezzotint.training.devices import choose_device
 from mezzotint.training.distributed import Team, gather, part, resumable
+from mezzotint.training.doctor import attending
 from mezzotint.training.loop import CHECKPOINT, Batches, Method, Observer, fit
 from mezzotint.training.muon import Muon
 from mezzotint.training.record import earlier, open_folder
@@ -55,6 +57,7 @@ def train(
     validation: str | Path | None = None,
     minutes: float | None = None,
     resume: bool = False,
+    rescue: bool = False,
     threads: int | None = None,
     quiet: bool = False,
 ) -> Card:
@@ -63,7 +66,8 @@ def train(
 
     A folder or zip with the sub-folders `HR` and `LR` brings both sides of super-resolution, which are compared first.
     `validation` are images to choose the best weights on; without it, super-resolution holds out 2 % of `data`.
-    `resume` goes on from the run's checkpoint, or starts when there is none. Raises `UsageError`, `InputError`,
+    `resume` goes on from the run's checkpoint, or starts when there is none. `rescue` lets the doctor of GANs act on what it
+    finds (`doctor.py`). Raises `UsageError`, `InputError`,
     `OutputError`, `DivergedError`, and `InterruptedRun` after SIGINT or SIGTERM, with the state saved. Under `torchrun` all
     processes call this alike and may also raise `LostProcessError`; see `distributed.py`.
     """
@@ -88,6 +92,7 @@ def train(
         _start_from(method.generator, recipe.start)
     batches, observe, images = _data(recipe, paths, validation, folder, device, team)
     _check_classes(recipe, images)
+    doctor = attending(recipe, images, device, team, rescue)
     # Before anything is written: what is wrong with pairs is an error, what is odd about them is said.
     notes = check_pairs(images, feed.scale_of(recipe)) if images.twins else []
     # What the method reads beside the recipe, such as the network of a perceptual loss: name -> SHA-256.
@@ -107,7 +112,8 @@ def train(
     ):  # fmt: skip
         state = fit(
             method, batches, recipe, folder, device,
-            team=team, resume=resume, observe=observe, report=follow, interrupted=lambda: team.signalled(received),
+            team=team, resume=resume, observe=observe, doctor=doctor, report=follow,
+            interrupted=lambda: team.signalled(received),
         )  # fmt: skip
     part(team)
     if received:
