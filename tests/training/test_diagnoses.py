@@ -117,7 +117,7 @@ def test_of_the_recorded_runs_no_healthy_one_is_called_ill_and_nine_failures_of_
         if name.startswith("healthy"):
             assert not names, name
             healthy += 1
-        else:
+        elif "right" in facts:
             failed += 1
             right = [at for disease, at in names.items() if any(word in disease for word in facts["right"])]
             in_time += bool(right) and min(right) <= facts["happened"] + 0.1 + 1e-9

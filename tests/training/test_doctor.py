@@ -147,6 +147,12 @@ def test_a_treatment_gets_time_before_the_next_and_there_is_an_end_to_them(tmp_p
     assert turned[:3] == ["penalties x 2", "learning rates x 0.5", "penalties x 4"]
 
 
+def test_what_spoils_no_network_never_ends_a_run(tmp_path):
+    _, state, lines = run(tmp_path, lambda count: {"familiarity": 0.9} if count >= 6 else {})
+    assert state.step == 500 and state.health.rescues == 5 and state.health.penalties == 32
+    assert lines[-1]["diagnoses"] and "rescue" not in lines[-1]
+
+
 def test_losses_that_stay_non_finite_are_named_and_end_a_run_that_nobody_rescues(tmp_path):
     with pytest.raises(DivergedError, match="loss of the generator"):
         run(tmp_path, spoil=lambda step: math.nan if step >= 200 else 1.0, acts=False)

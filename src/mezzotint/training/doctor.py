@@ -17,7 +17,7 @@ from mezzotint.data.images import ImageSet
 from mezzotint.errors import DivergedError, UsageError
 from mezzotint.recipes.model import Recipe
 from mezzotint.training import feed
-from mezzotint.training.diagnoses import Diagnosis, diagnose, images, sound
+from mezzotint.training.diagnoses import Diagnosis, Disease, diagnose, images, sound
 from mezzotint.training.distributed import Team
 from mezzotint.training.health import Health, Reading, Visit
 from mezzotint.training.loop import Method, State
@@ -68,8 +68,7 @@ class Doctor:
             health.sound_step = state.step
             return Visit(facts, keep=True)
         for diagnosis in found:
-            treatable = self.levers.intersection(diagnosis.disease.levers)
-            if treatable and (now - health.treated_at >= _PAUSE or state.skipped_in_a_row):
+            if self._treatable(diagnosis.disease, state, now):
                 action, go_back = self._treat(diagnosis, state, now)
                 facts["rescue"] = f"{diagnosis.disease.name}: {action}"
                 facts["said"].append(f"rescue {health.rescues} of {_RESCUES}: {action}")
@@ -89,6 +88,12 @@ class Doctor:
         # The first process's numbers count, so that all come to the same conclusions.
         agreed = {key: self.team.first(float("nan") if value is None else value) for key, value in reading.items()}
         return {key: None if value != value else value for key, value in agreed.items()}
+
+    def _treatable(self, disease: Disease, state: State, now: float) -> bool:
+        """Whether something can be done, it is time for it, and not too late: what spoils no network is no reason to end."""
+        health = state.health
+        begun = now - health.treated_at >= _PAUSE or state.skipped_in_a_row > 0
+        return bool(self.levers & {*disease.levers}) and begun and (disease.go_back or health.rescues < _RESCUES)
 
     def _treat(self, diagnosis: Diagnosis, state: State, now: float) -> tuple[str, bool]:
         """What was done, in words, and whether to go back."""
