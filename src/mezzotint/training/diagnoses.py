@@ -84,7 +84,7 @@ def _under_way(past: Past) -> bool:
 
 
 def _strange(past: Past) -> bool:
-    """The samples are far from real images: 0.02 to 0.2 in health, but 0.5 to 1.5 at first and after most failures."""
+    """The samples are far from real images: 0.04 to 0.24 in the end of health, but 0.5 to 2 at first and after most failures."""
     return _under_way(past) and _value(past[-1], "distance", 0) > 0.3
 
 
@@ -95,7 +95,7 @@ def _not_finite(past: Past) -> bool:
 
 
 def _collapsed(past: Past) -> bool:
-    """Diversity in health is 0.6 to 1.4 and there are no duplicates; after a collapse 0.2 and a quarter or more."""
+    """Diversity in health is 0.5 to 1.5 and there are no duplicates; after a collapse 0.2 and a quarter or more."""
     alike = _value(past[-1], "diversity", 1) < 0.35 or _value(past[-1], "duplicates", 0) > 0.25
     return _under_way(past) and alike
 
@@ -108,13 +108,13 @@ def _run_away(past: Past) -> bool:
 
 
 def _untaught(past: Past) -> bool:
-    """The generator's gradient in health is within a factor of ten of its median, from a silent discriminator 1/200."""
+    """The generator's gradient in health is a fifth of its median or more, from a silent discriminator 1/200."""
     gradients = sorted(_value(reading, "generator_gradient", 0) for reading in past)
     return _value(past[-1], "generator_gradient", 1) < 0.03 * gradients[len(gradients) // 2]
 
 
 def _still(past: Past) -> bool:
-    """0.1 and more in health, until the rate falls at the end."""
+    """0.1 and more in health, until the rate falls at the end, to 0.015."""
     return _value(past[-1], "average_gap", 1) < 0.05 and _strange(past)
 
 
@@ -131,24 +131,24 @@ def _won(past: Past) -> bool:
 
 def _overfitting(past: Past) -> bool:
     """It tells training from held-out images by more than half of what it tells real from generated ones by. The former are
-    0.41 to 0.56 of the pairs in health, with a deviation of 0.06 where only 20 images are held out.
+    0.43 to 0.57 of the pairs in health, with a deviation of 0.06 where only 20 images are held out.
     """
     known, told = _value(past[-1], "familiarity", 0.5) - 0.5, _value(past[-1], "separation", 1) - 0.5
     return _under_way(past) and known > max(0.15, 0.5 * told)
 
 
 def _copying(past: Past) -> bool:
-    """1 to 5 in health."""
+    """0.9 to 4.5 in health."""
     return _value(past[-1], "copies", 1) < 0.5
 
 
 def _swinging(past: Past) -> bool:
-    """Up to 0.6 in health."""
+    """Up to 0.93 in health, in single readings."""
     return _value(past[-1], "average_gap", 0) > 0.9
 
 
 def _noisy(past: Past) -> bool:
-    """-5 to 4 decibels in health once a third of the run is done."""
+    """-6 to 5 decibels in health once a third of the run is done."""
     return _value(past[-1], "progress", 0) > 0.3 and _value(past[-1], "sharpness", 0) > 10
 
 
