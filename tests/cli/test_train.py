@@ -194,3 +194,15 @@ def test_a_signal_saves_and_ends_with_its_exit_code_and_resume_goes_on(pictures,
     assert (first, second) == ("143", "130")
     assert 3 <= int(step) < int(later) - 2
     assert " ".join(said) == f"mezzotint: error: stopped at step {step}, state saved; add --resume to go on"
+
+
+def test_rescue_is_for_generators_and_needs_no_more_than_the_word(pictures, tmp_path):
+    code, _, err = command("compact-x4", *TINY, "--data", pictures, "-o", tmp_path / "sr", "--rescue")
+    assert code == 2 and "--rescue is for generators" in err and not (tmp_path / "sr").exists()
+    sizes = [f"{part}=[8,8]" for part in ("data.size", "generator.size", "discriminator.size")]
+    narrow = ["channels=8", "latent_dim=4"]
+    facts = [*sizes, *(f"generator.{fact}" for fact in narrow), "discriminator.channels=8", "data.batch=2", "steps=12"]
+    code, _, err = command("dcgan-64", *facts, "--data", pictures, "-o", tmp_path / "gan", "--rescue")
+    assert code == 0, err
+    log = [json.loads(line) for line in (tmp_path / "gan" / "log.jsonl").read_text().splitlines()]
+    assert any("diversity" in line.get("doctor", {}) for line in log)

@@ -84,7 +84,7 @@ def _under_way(past: Past) -> bool:
 
 
 def _strange(past: Past) -> bool:
-    """The samples are far from real images: 0.04 to 0.24 in the end of health, but 0.5 to 2 at first and after most failures."""
+    """The samples are far from real images: 0.04 to 0.24 at the end in health, 0.5 to 2 at first and after most failures."""
     return _under_way(past) and _value(past[-1], "distance", 0) > 0.3
 
 
