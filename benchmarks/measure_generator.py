@@ -25,9 +25,9 @@ from mezzotint import catalog
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="names, run folders or model files")
-    named = {"required": True, "type": reports.named_path}
-    parser.add_argument("--data", **named, metavar="NAME=TRAIN", help="images it was trained on")
-    parser.add_argument("--reference", **named, metavar="NAME=TEST", help="held-out images")
+    named = {"type": reports.named_path}
+    parser.add_argument("--data", **named, required=True, metavar="NAME=TRAIN", help="images it was trained on")
+    parser.add_argument("--reference", **named, metavar="NAME=TEST", help="held-out images; without, halves of TRAIN")
     parser.add_argument("--features", type=Path, metavar="FILE", help="SqueezeNet 1.1, .safetensors")
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("-n", type=int, default=10_000)
@@ -37,26 +37,29 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
-    (data, real), (test, held_out) = options.data, options.reference
+    (data, real), (test, held_out) = options.data, options.reference or (None, None)
     settings = {
         name: getattr(options, name) for name in ("n", "classifier_images", "seed", "runtime", "precision", "threads")
     }
     features = "" if options.features is None else f" --features {options.features.name}"
     facts = {
         "command": f"python benchmarks/measure_generator.py {' '.join(map(reports.plain, options.models))} "
-        f"--data {data}=PATH --reference {test}=PATH{features} "
+        f"--data {data}=PATH{f' --reference {test}=PATH' if test else ''}{features} "
         f"--output {reports.shown(options.output)}",
         "environment": environment(),
         "settings": settings,
         "data": data,
         "reference": test,
-        "protocol": "generated images and as many training images, each against the held-out ones; same seed for all",
+        "protocol": "generated images and as many training images, each against the held-out ones; same seed for all"
+        + ("" if test else "; halves of the training images stand for both"),
         "results": [measure(model, real, held_out, options.features, settings) for model in options.models],
     }
     reports.write(facts, options.output)
 
 
-def measure(model: str, real: str, held_out: str, features: Path | None, settings: dict[str, Any]) -> dict[str, Any]:
+def measure(
+    model: str, real: str, held_out: str | None, features: Path | None, settings: dict[str, Any]
+) -> dict[str, Any]:
     """One generator: each number, what real images score in its place, its ratio, and on how many images."""
     started = time.perf_counter()
     report = mezzotint.evaluate_generator(model, real, held_out, features=features, **settings)
