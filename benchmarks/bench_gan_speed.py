@@ -67,8 +67,7 @@ def main() -> None:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """One recipe: all three in turns."""
     always = [f"log_every={GROUP}", "steps=100_000_000"]
-    recipe, unpunished = model.read(name, always), model.read(name, [*always, "method.penalties={}"])
-    unpunished = unpunished.model_copy(update={"ramps": None})
+    recipe, unpunished = model.read(name, always), model.read(name, [*always, "method.penalties={}", "ramps={}"])
     device = choose_device()
     images = feed.load(recipe, [options.data[1]], options.images)
     batches = feed.batches(recipe, images, device)
