@@ -19,6 +19,7 @@ from mezzotint.models.compact import Compact
 from mezzotint.models.weights import save
 from mezzotint.recipes import model
 from mezzotint.training import loop, run
+from mezzotint.training.distributed import Team
 
 TINY = [
     "generator.channels=4", "generator.num_blocks=1", "generator.reparameterized=false", "phases=[]",
@@ -326,3 +327,10 @@ def test_pairs_are_compared_before_training_and_used_as_they_are(tmp_path, train
     with pytest.raises(InputError, match=r"first HR/1\.png, have their colours in another order \(BGR\)"):
         train(paired(tmp_path / "swapped", lambda lr: lr[..., ::-1]), tmp_path / "not")
     assert not (tmp_path / "not").exists()
+
+
+def test_adaptive_augmentation_is_for_one_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "gather", lambda *batches: Team(rank=0, size=2, local_size=2))
+    with pytest.raises(UsageError, match="method.adaptive needs all images in one process"):
+        run.train("clothes-64", tmp_path, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -83,6 +83,11 @@ def train(
     else:
         recipe = recipes.read(recipe, [*overrides, *([f"minutes={minutes}"] if minutes is not None else [])])
     team = gather(recipe.data.batch, *(phase.batch for phase in recipe.phases if phase.batch))
+    if team.size > 1 and recipe.method.arguments.get("adaptive") is not None:
+        # Each process would follow its own share of the images, and they would see different augmentations.
+        raise UsageError(
+            "method.adaptive needs all images in one process; for several give a recipe without it, and ramps.augment"
+        )
     before = earlier(folder, recipe, resume) if team.leads else None
     torch.set_num_threads(threads or max(1, free_threads() // team.local_size))
     device = choose_device()
