@@ -331,6 +331,6 @@ def test_pairs_are_compared_before_training_and_used_as_they_are(tmp_path, train
 
 def test_adaptive_augmentation_is_for_one_process(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "gather", lambda *batches: Team(rank=0, size=2, local_size=2))
-    with pytest.raises(UsageError, match="method.adaptive needs all images in one process"):
+    with pytest.raises(UsageError, match=r"method\.adaptive needs all images in one process"):
         run.train("clothes-64", tmp_path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
