@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mezzotint.errors import InputError, OutputError
-from mezzotint.image import tiff16
+from mezzotint.errors import InputError
 from mezzotint.image.io import Picture, decode, encode
 from mezzotint.image.metadata import Metadata
 
@@ -118,12 +117,6 @@ def test_other_depths_are_refused_or_told():
     with pytest.raises(InputError, match="3 pages"):
         decode(stream.getvalue())
     np.testing.assert_array_equal(decode(stream.getvalue(), first_frame=True).pixels, pages[0])
-
-
-def test_a_file_beyond_four_gigabytes_is_refused(monkeypatch):
-    monkeypatch.setattr(tiff16, "_LARGEST_FILE", 1000)
-    with pytest.raises(OutputError, match="4 GiB"):
-        encoded(Picture(samples(3)))
 
 
 def test_twelve_bits_go_over_the_full_range():

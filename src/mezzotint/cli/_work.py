@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mezzotint.image.frames import Animation
     from mezzotint.pipelines.upscale import Upscaler
 
+# Formats that are written while their rows are computed.
+_IN_ROWS = ("PNG", "TIFF")
 _HOLD_FRAMES = ("GIF", "WebP", "AVIF")
 
 
@@ -70,7 +72,7 @@ class Work:
         """The enlarged picture with its provenance; of an animation the first frame. Raises as `Upscaler.picture`."""
         upscaler = self._upscaler()
         picture = source if isinstance(source, Picture) else next(source.frames())
-        in_rows = isinstance(source, Picture) and self._format(job, source) == "PNG"
+        in_rows = isinstance(source, Picture) and self._format(job, source) in _IN_ROWS
         result = upscaler.picture(picture, self.scale, tile=self.tile, memory=self.memory, in_rows=in_rows)
         if isinstance(result.pixels, Rows):
             result = result.replace(pixels=self._stoppable(result.pixels))

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mezzotint.errors import OutputError, UsageError
-from mezzotint.image import png16, png_rows, tiff16
+from mezzotint.image import png16, png_rows, tiff_rows
 from mezzotint.image.formats import FORMATS, check_size
 from mezzotint.image.metadata import Metadata
 from mezzotint.image.picture import Picture, to_eight_bits, to_pillow
@@ -39,13 +39,19 @@ def encode(picture: Picture, stream: BinaryIO, format_name: str, quality: int | 
         if format_name == "PNG":
             png_rows.write(stream, picture.pixels, png_chunks(picture.metadata))
             return notes
+        if format_name == "TIFF":
+            with refusals_told(format_name):
+                tiff_rows.write(stream, picture.pixels, picture.metadata)
+            return notes
         picture = picture.replace(pixels=picture.pixels.whole())
     if format_name == "PNG" and picture.pixels.dtype == np.uint16:
         png16.write(stream, picture.pixels, picture.alpha, png_chunks(picture.metadata))
         return notes
     if format_name == "TIFF" and picture.pixels.dtype == np.uint16:
+        pixels, alpha = picture.pixels, picture.alpha
+        planes = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
         with refusals_told(format_name):
-            tiff16.write(stream, picture.pixels, picture.alpha, picture.metadata)
+            tiff_rows.write(stream, Rows.of(planes), picture.metadata)
         return notes
     image = to_pillow(picture)
     importlib.import_module(f"PIL.{FORMATS[format_name].plugin.partition('.')[0]}")

@@ -18,6 +18,12 @@ class Rows:
     dtype: np.dtype
     bands: Callable[[], Iterator[np.ndarray]]  # each h W C; begins anew with every call
 
+    @classmethod
+    def of(cls, pixels: np.ndarray) -> Rows:
+        """The rows of an array, in one band."""
+        height, width, channels = pixels.shape
+        return cls((height, width, channels), pixels.dtype, lambda: iter([pixels]))
+
     def whole(self) -> np.ndarray:
         """All of them as one array."""
         pixels, top = np.empty(self.shape, self.dtype), 0

@@ -1,41 +1,29 @@
-"""16-bit TIFF, grey and colour, with or without opacity: Pillow would silently reduce colour to 8 bits.
+"""16-bit TIFF read, grey and colour, with or without opacity: Pillow would silently reduce colour to 8 bits.
 
 After TIFF revision 6.0 (Adobe, 1992): sections 2 (directories), 7 (strips), 14 (differencing), 15 (tiles), 18
-(ExtraSamples). To read, the file is given another directory that calls the same samples a grey picture as many times as
-wide; so every compression that Pillow and libtiff undo is read, and all levels are kept. Damage raises `ValueError`.
+(ExtraSamples). The file is given another directory that calls the same samples a grey picture as many times as wide; so
+every compression that Pillow and libtiff undo is read, and all levels are kept. Damage raises `ValueError`.
 """
 
 from __future__ import annotations
 
 import io
-import struct
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mezzotint.errors import OutputError
-from mezzotint.image.metadata import EXIF_DIRECTORIES, Metadata
+from mezzotint.image.metadata import Metadata
 from mezzotint.image.tiff_directory import Directory, first, with_directory
 
 if TYPE_CHECKING:
     from PIL import TiffImagePlugin
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _OFFSETS, _ORIENTATION = 256, 257, 258, 259, 262, 273, 274
-_SAMPLES, _ROWS, _LENGTHS, _X_PER_UNIT, _Y_PER_UNIT, _PLANES, _UNIT, _PREDICTOR = 277, 278, 279, 282, 283, 284, 296, 317
-_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS, _EXTRA, _FORMAT, _XMP, _ICC = (
-    322,
-    323,
-    324,
-    325,
-    338,
-    339,
-    700,
-    34675,
-)
+_SAMPLES, _LENGTHS, _PLANES, _PREDICTOR, _EXTRA, _FORMAT = 277, 279, 284, 317, 338, 339
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS = 322, 323, 324, 325
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_STRIP_BYTES, _LARGEST_FILE, _MOST_PAGES = 1 << 20, 2**32 - 1, 1_000
+_MOST_PAGES = 1_000
 
 
 @dataclass(frozen=True)
@@ -88,52 +76,6 @@ def read(data: bytes, head: Layout) -> tuple[np.ndarray, np.ndarray | None, Meta
         if extra == 1:
             pixels = _unmultiplied(pixels, alpha)
     return np.ascontiguousarray(pixels), alpha, Metadata.of_pillow(images[0])
-
-
-def write(stream: BinaryIO, pixels: np.ndarray, alpha: np.ndarray | None, metadata: Metadata) -> None:
-    """Write H W C uint16 pixels (C 1 or 3) and H W alpha, deflated. Raises `OutputError` beyond TIFF's 4 GiB."""
-    from PIL import Image, TiffImagePlugin
-
-    planes = pixels if alpha is None else np.concatenate([pixels, alpha[..., None]], axis=2)
-    height, width, samples = planes.shape
-    rows = max(1, _STRIP_BYTES // (width * samples * 2))
-    strips = []
-    for start in range(0, height, rows):
-        band = planes[start : start + rows].astype("<u2")
-        band[:, 1:] -= band[:, :-1].copy()
-        strips.append(zlib.compress(band.tobytes(), 6))
-    directory = TiffImagePlugin.ImageFileDirectory_v2()
-    exif = Image.Exif()
-    exif.load(metadata.pillow_info().get("exif", b""))
-    for tag, value in exif.items():
-        if tag not in EXIF_DIRECTORIES:
-            directory[tag] = value
-    for tag in EXIF_DIRECTORIES:
-        if below := exif.get_ifd(tag):
-            directory[tag] = dict(below)
-            directory.tagtype[tag] = 4  # LONG: where it is
-    lengths = [len(strip) for strip in strips]
-    directory[_WIDTH], directory[_HEIGHT], directory[_BITS] = width, height, (16,) * samples
-    directory[_COMPRESSION], directory[_PREDICTOR], directory[_SAMPLES], directory[_PLANES] = 8, 2, samples, 1
-    directory[_PHOTOMETRIC] = _RGB if pixels.shape[2] == 3 else _BLACK_IS_ZERO
-    directory[_ROWS], directory[_LENGTHS] = rows, tuple(lengths)
-    directory[_OFFSETS] = tuple(int(place) for place in np.cumsum([0, *lengths[:-1]]))
-    directory.tagtype |= {_OFFSETS: 4, _LENGTHS: 4}  # LONG
-    if alpha is not None:
-        directory[_EXTRA] = 2
-    if metadata.dpi:
-        directory[_UNIT], directory[_X_PER_UNIT], directory[_Y_PER_UNIT] = 2, *metadata.dpi
-    for tag, body in ((_XMP, metadata.xmp), (_ICC, metadata.icc)):
-        if body:
-            directory[tag] = body
-            directory.tagtype[tag] = 1 if tag == _XMP else 7
-    # The directory moves these offsets to where it ends.
-    head = b"II*\0" + struct.pack("<I", 8) + directory.tobytes(8)
-    if len(head) + sum(lengths) > _LARGEST_FILE:
-        raise OutputError("TIFF holds at most 4 GiB and the result is larger; use --format png")
-    stream.write(head)
-    for strip in strips:
-        stream.write(strip)
 
 
 def _check_ends(data: bytes, head: Layout) -> None:
