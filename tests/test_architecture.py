@@ -69,6 +69,9 @@ OUTSIDE = {
     "image.heic": {"numpy", "pillow_heif"},
     "image.resize": {"numpy", "torch"},  # torch for tensors alone, inside a function
     "image.video": {"numpy", "av"},  # the latter inside functions
+    "image.film": {"numpy", "av"},
+    "image.film_writer": {"numpy", "av"},
+    "image.film_join": {"av"},
     "models": {"torch"},
     "models.weights": {"torch", "safetensors"},
     "models.feature_files": {"torch", "safetensors"},

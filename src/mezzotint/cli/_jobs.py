@@ -14,20 +14,26 @@ from pathlib import Path
 
 from mezzotint.errors import InputError, OutputError, UsageError
 from mezzotint.files import make_folder
-from mezzotint.image.formats import FORMATS, SUFFIXES, by_name, by_suffix, sniff
+from mezzotint.image.formats import FILM_SUFFIXES, FILMS, FORMATS, SUFFIXES, WRITTEN_FILMS, by_name, by_suffix, sniff
 from mezzotint.image.frames import moves
 
 # A source: standard input; a target: standard output.
 PIPE = Path("-")
+_READ = SUFFIXES.keys() | FILM_SUFFIXES.keys()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to make."""
+    """One picture or film to make."""
 
     source: Path
     target: Path
     format: str  # of the target; empty: as `kept_format` says once the source has been read
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it needs PyAV."""
+        return self.format in FILMS
 
 
 def plan(
@@ -39,18 +45,18 @@ def plan(
     recursive: bool = False,
     first_frame: bool = False,
 ) -> list[Job]:
-    """Files, folders (their pictures in sorted order), glob patterns, lists of these (`@FILE`) and `-` -> jobs.
+    """Files, folders (their pictures and films in sorted order), glob patterns, lists of these (`@FILE`) and `-` -> jobs.
 
     Without `output` a result lies beside its input, `suffix` added to its name. `output` is a file for a single input if
-    it has an image suffix and is no folder; else a folder, in which input folders, and relative paths of lists, are
-    mirrored; `-` is standard output. `format_name` is "keep" or one of the formats. With `first_frame` an animation
-    becomes a still picture. Raises `UsageError` (two results of one name, a result that is an input, options that do not
-    fit), `InputError` (a folder without pictures, a list that cannot be read).
+    it has the suffix of a format and is no folder; else a folder, in which input folders, and relative paths of lists, are
+    mirrored; `-` is standard output. `format_name` is "keep" or one of the formats; one for pictures leaves films what they
+    are. With `first_frame` an animation becomes a still picture. Raises `UsageError` (two results of one name, a result that
+    is an input, options that do not fit), `InputError` (a folder without pictures, a list that cannot be read).
     """
     asked = format_name.lower()
-    format_name = "keep" if asked == "keep" else by_name(format_name).name
+    format_name = asked.upper() if asked.upper() in FILMS else asked if asked == "keep" else by_name(format_name).name
     sources = list(_sources(inputs, recursive))
-    as_file = output is not None and (output == PIPE or (output.suffix.lower() in SUFFIXES and not output.is_dir()))
+    as_file = output is not None and (output == PIPE or (output.suffix.lower() in _READ and not output.is_dir()))
     if as_file and len(sources) > 1:
         raise UsageError(f"{output} is one file and there are {len(sources)} inputs; give a folder to -o")
     jobs = []
@@ -59,17 +65,25 @@ def plan(
             raise UsageError(
                 "say with -o to which file the picture from standard input is to go; -o - is standard output"
             )
+        film = source.suffix.lower() in FILM_SUFFIXES
+        if film:
+            _check_film(source, output if as_file else None)
+        elif format_name in FILMS:
+            raise UsageError(f"{source} is a picture and --format {asked} is for films")
         if output == PIPE:
             target, named = PIPE, "" if format_name == "keep" else format_name
         elif output is not None and as_file:
-            target, named = output, by_suffix(output).name
-            if format_name not in ("keep", named):
+            target, named = output, WRITTEN_FILMS[output.suffix.lower()] if film else by_suffix(output).name
+            if format_name not in ("keep", named) and film == (format_name in FILMS):
                 raise UsageError(f"{output} asks for {named} and --format for {format_name}")
         elif output is None and from_folder:
             raise UsageError(f"say with -o in which folder the pictures of {source.parent} are to be put")
         else:
-            named, extension = _format_of(source, format_name, first_frame)
-            extension = ".apng" if asked == "apng" else extension
+            if film:
+                named, extension = _film_format_of(source, format_name)
+            else:
+                named, extension = _format_of(source, format_name, first_frame)
+                extension = ".apng" if asked == "apng" else extension
             name = source.stem + (suffix if output is None else "") + extension
             target = source.with_name(name) if output is None else (output / place).with_name(name)
         jobs.append(Job(source, target, named))
@@ -127,7 +141,7 @@ def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
     elif not path.exists() and glob.has_magic(text):
         fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
         found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (absolute patterns)
-        found = [name for name in found if name.is_dir() or name.suffix.lower() in SUFFIXES]
+        found = [name for name in found if name.is_dir() or name.suffix.lower() in _READ]
         if not found:
             raise InputError(f"no picture matches {text}")
         for name in found:
@@ -157,7 +171,7 @@ def _lines(name: str) -> list[str]:
 def _pictures(folder: Path, recursive: bool) -> list[Path]:
     files = folder.rglob("*") if recursive else folder.iterdir()
     found = sorted(
-        file for file in files if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        file for file in files if file.suffix.lower() in _READ and file.is_file() and not file.name.startswith(".")
     )
     if not found:
         hint = "" if recursive else "; --recursive looks into its sub-folders too"
@@ -179,6 +193,19 @@ def _format_of(source: Path, format_name: str, first_frame: bool) -> tuple[str, 
         format_name = format_name if FORMATS[format_name].written else "PNG"
     suffixes = FORMATS[format_name].suffixes
     return format_name, source.suffix if source.suffix.lower() in suffixes else suffixes[0]
+
+
+def _check_film(source: Path, output: Path | None) -> None:
+    """Refuse a file that cannot hold a film. Raises `UsageError`."""
+    if output is not None and output.suffix.lower() not in WRITTEN_FILMS:
+        where = "standard output" if output == PIPE else output
+        raise UsageError(f"{source} is a film, and {where} is none: films are written as {' '.join(WRITTEN_FILMS)}")
+
+
+def _film_format_of(source: Path, format_name: str) -> tuple[str, str]:
+    """Format and suffix of a film that is to be named after its source."""
+    named = format_name if format_name in FILMS else FILM_SUFFIXES[source.suffix.lower()]
+    return named, source.suffix if source.suffix.lower() in FILMS[named] else FILMS[named][0]
 
 
 def _refuse_clashes(jobs: list[Job]) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.errors import LimitError, MezzotintError
+from mezzotint.image.picture import Picture
 from mezzotint.image.rows import Rows
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def run(jobs: list[Job], work: Work, report: Report, workers: int, interrupts: I
                 continue
             future = writers.submit(work.write, job, picture, result)
             behind.append((job, time.perf_counter() - start, future))
-            moving = hasattr(picture, "durations")
-            # Rows are computed while they are written.
-            moving = moving or isinstance(result.pixels, Rows)
+            # Rows, and all frames but the first, are computed while they are written.
+            moving = not isinstance(picture, Picture) or isinstance(result.pixels, Rows)
             settle(0 if moving or result.width * result.height > _LARGE else workers)
         settle(0)
     finally:

@@ -27,6 +27,7 @@ class Report:
         self.errors: list[MezzotintError] = []
         self.megapixels, self.start = 0.0, time.perf_counter()
         self.on_row: Callable[[], None] = lambda: None
+        self.on_frame: Callable[[int, int], None] = lambda done, total: None
         self._lines = path is not None and path.suffix.lower() == ".jsonl"
 
     @property
@@ -115,9 +116,12 @@ def check_report(path: Path | None) -> None:
 
 
 @contextmanager
-def progress(report: Report, total: int) -> Iterator[None]:
-    """A bar on stderr with the time left, files and megapixels a second, for a person who waits for several files."""
-    if total < 2 or report.as_json or not sys.stderr.isatty():
+def progress(report: Report, jobs: list[Job]) -> Iterator[None]:
+    """A bar on stderr with the time left, files and megapixels a second, for a person who waits for several files, and one
+    with frames a second for a film.
+    """
+    total = len(jobs)
+    if (total < 2 and not any(job.is_film for job in jobs)) or report.as_json or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
@@ -125,14 +129,24 @@ def progress(report: Report, total: int) -> Iterator[None]:
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=False) as bar:
-        task, skipped = bar.add_task("", total=total), len(report.rows)
+        task, skipped = bar.add_task("", total=total, visible=total > 1), len(report.rows)
+        film, start = bar.add_task("", visible=False), [0.0, 0.0]
 
         def show() -> None:
             done, seconds = len(report.rows) - skipped, time.perf_counter() - report.start
             speed = f"{done / seconds:.1f} files/s, {report.megapixels / seconds:.2f} MP/s"
             bar.update(task, completed=done, description=speed)
+            bar.reset(film, visible=False)
 
-        report.on_row = show
+        def show_frame(done: int, frames: int) -> None:
+            now = time.perf_counter()
+            if not bar.tasks[film].visible:
+                start[:] = done, now
+                bar.reset(film, total=frames, completed=done, visible=True)
+            speed = (done - start[0]) / max(now - start[1], 1e-9)
+            bar.update(film, completed=done, description=f"{speed:.2f} frames/s")
+
+        report.on_row, report.on_frame = show, show_frame
         yield
 
 
@@ -147,4 +161,4 @@ def _print_row(row: dict[str, Any]) -> None:
         size = f"{row['width']}x{row['height']}"
         print(f"{row['input']} -> {row['output']} ({size}{frames}, {row['seconds']:.2f} s)", flush=True)
     elif row["status"] == "skipped":
-        print(f"{row['input']} skipped: {row['output']} exists", flush=True)
+        print(f"{row['input']} skipped" + ("" if row["warnings"] else f": {row['output']} exists"), flush=True)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mezzotint.cli._jobs import PIPE, Job, kept_format
-from mezzotint.errors import InputError, LimitError, MezzotintError, OutputError
+from mezzotint.errors import InputError, LimitError, MezzotintError, OutputError, UsageError
+from mezzotint.image.film import Film
 from mezzotint.image.formats import check_size
 from mezzotint.image.io import LARGEST_FILE, Picture, decode, encode, file_bytes, write
 from mezzotint.image.rows import Rows
@@ -36,7 +37,8 @@ class ModelFailed(Exception):
 class Work:
     """The settings of a command, and the three steps, each of which may run in a thread of its own.
 
-    `loading` is the model, on its way; `stop` is asked between the frames of an animation and may raise.
+    `loading` is the model, on its way; `stop` is asked between frames and may raise; `on_frame` hears how many of all frames
+    of a film are done.
     """
 
     loading: Future[Any]
@@ -49,9 +51,12 @@ class Work:
     overwrite: bool
     strip: bool
     stop: Callable[[], None]
+    on_frame: Callable[[int, int], None]
 
-    def read(self, job: Job) -> Picture | Animation:
-        """Decode a file, and refuse what its result could not be. Raises `InputError`, `LimitError`."""
+    def read(self, job: Job) -> Picture | Animation | Film:
+        """Decode a file, and refuse what its result could not be. Raises `InputError`, `LimitError`, `UsageError`."""
+        if job.is_film:
+            return self._read_film(job)
         from mezzotint.image.frames import read_animation
 
         name = "standard input" if job.source == PIPE else str(job.source)
@@ -68,8 +73,8 @@ class Work:
         check_size(self._format(job, source), round(source.width * self.scale), round(source.height * self.scale))
         return source
 
-    def enlarge(self, job: Job, source: Picture | Animation) -> Picture:
-        """The enlarged picture with its provenance; of an animation the first frame. Raises as `Upscaler.picture`."""
+    def enlarge(self, job: Job, source: Picture | Animation | Film) -> Picture:
+        """The enlarged picture with its provenance; of what moves the first frame. Raises as `Upscaler.picture`."""
         upscaler = self._upscaler()
         picture = source if isinstance(source, Picture) else next(source.frames())
         in_rows = isinstance(source, Picture) and self._format(job, source) in _IN_ROWS
@@ -80,11 +85,15 @@ class Work:
             result.replace(metadata=result.metadata.stripped()) if self.strip else upscaler.stamped(result, self.scale)
         )
 
-    def write(self, job: Job, source: Picture | Animation, result: Picture) -> dict[str, Any]:
+    def write(self, job: Job, source: Picture | Animation | Film, result: Picture) -> dict[str, Any]:
         """Write what there is, and say what there is to report. Raises `OutputError`."""
-        upscaler, named = self._upscaler(), self._format(job, source)
+        upscaler = self._upscaler()
         runtime = type(getattr(upscaler.model, "model", upscaler.model)).__module__.rpartition(".")[2]
         facts: dict[str, Any] = {"runtime": runtime, "precision": upscaler.model.precision}
+        if isinstance(source, Film):
+            facts |= self._write_film(job, source, result, upscaler)
+            return {"status": "ok", **facts, "warnings": [*result.notes, *facts["warnings"]]}
+        named = self._format(job, source)
         if isinstance(source, Picture):
             notes = self._write_picture(job, named, result)
         else:
@@ -92,6 +101,35 @@ class Work:
             facts["frames"] = len(source.durations)
         size = {"width": result.width, "height": result.height}
         return {"status": "ok", **facts, **size, "warnings": [*result.notes, *notes]}
+
+    def _read_film(self, job: Job) -> Film:
+        from mezzotint.image.film import read_film
+        from mezzotint.image.film_writer import encoding
+
+        if self.first_frame:
+            raise UsageError(f"{job.source} is a film: --frames first is for pictures")
+        film = read_film(job.source, max_pixels=self.max_pixels, between=self.stop)
+        encoding(film, round(film.width * self.scale), round(film.height * self.scale), self.quality)
+        return film
+
+    def _write_film(self, job: Job, film: Film, first: Picture, upscaler: Upscaler) -> dict[str, Any]:
+        from mezzotint.pipelines.film import enlarge_film
+
+        return enlarge_film(
+            upscaler,
+            film,
+            first,
+            job.target,
+            job.format,
+            self.scale,
+            tile=self.tile,
+            memory=self.memory,
+            quality=self.quality,
+            overwrite=self.overwrite,
+            strip=self.strip,
+            between=self.stop,
+            on_frame=self.on_frame,
+        )
 
     def _stoppable(self, rows: Rows) -> Rows:
         """The same, but that `stop` is asked between bands: they are computed while the file is written."""

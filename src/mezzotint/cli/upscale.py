@@ -6,16 +6,21 @@ import sys
 import warnings
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from mezzotint.errors import UsageError
+from mezzotint.errors import UsageError, missing_extra
+
+if TYPE_CHECKING:
+    from mezzotint.cli._jobs import Job
 
 
 def upscale(
     inputs: list[str] = typer.Argument(
-        ..., metavar="IN...", help="Pictures, folders, glob patterns, @LIST of names, or - for stdin."
+        ..., metavar="IN...", help="Pictures, films, folders, glob patterns, @LIST of names, or - for stdin."
     ),
     output: Path | None = typer.Option(
         None, "-o", "--output", help="File, folder, - for stdout; beside the input by default."
@@ -27,9 +32,11 @@ def upscale(
     runtime: str = typer.Option("auto", help="auto, openvino, onnx or pytorch."),
     precision: str = typer.Option("auto", help="auto, f32, bf16 or int8."),
     format_name: str = typer.Option(
-        "keep", "--format", help="keep (still GIF and HEIC become PNG), png, jpeg, webp, avif, tiff, apng, gif..."
+        "keep",
+        "--format",
+        help="keep (still GIF and HEIC become PNG), png, jpeg, webp, avif, tiff, gif... or mp4, mov, mkv",
     ),
-    quality: int | None = typer.Option(None, help="1 to 100, for JPEG, WebP and AVIF.", min=1, max=100),
+    quality: int | None = typer.Option(None, help="1 to 100, for JPEG, WebP, AVIF and films.", min=1, max=100),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace results that exist."),
     skip_existing: bool = typer.Option(False, "--skip-existing", help="Leave out inputs whose result exists."),
     recursive: bool = typer.Option(False, "--recursive", help="Go into sub-folders; their structure is kept."),
@@ -49,7 +56,7 @@ def upscale(
     ),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON object per picture, and a summary."),
 ) -> None:
-    """Enlarge pictures by super-resolution; depth, transparency, colour profile and metadata are kept."""
+    """Enlarge pictures and films by super-resolution; depth, transparency, colours, sound and metadata are kept."""
     from mezzotint import pipelines, runtimes
     from mezzotint.card import SUPER_RESOLUTION
     from mezzotint.cli import _overlap
@@ -82,8 +89,9 @@ def upscale(
 
     jobs = plan(inputs, output, format_name, f"_x{scale:g}", recursive=recursive, first_frame=frames == "first")
     jobs = jobs[_share(shard)]
+    unable = _unable(jobs)
     skipped = {job for job in jobs if skip_existing and job.target != PIPE and job.target.exists()}
-    to_do = [job for job in jobs if job not in skipped]
+    to_do = [job for job in jobs if job not in skipped and job not in unable]
     check_targets(to_do, overwrite=overwrite)
     check_report(report)
     if skip_existing:
@@ -116,12 +124,15 @@ def upscale(
             overwrite=overwrite,
             strip=strip,
             stop=interrupts.stop,
+            on_frame=lambda done, total: record.on_frame(done, total),
         )
         try:
             for job in jobs:
                 if job in skipped:
                     record.add(job, {"status": "skipped"})
-            with progress(record, len(to_do)):
+                elif job in unable:
+                    record.add(job, {"status": "skipped", "warnings": [unable[job]]})
+            with progress(record, to_do):
                 _overlap.run(to_do, work, record, workers, interrupts)
         except ModelFailed as error:
             assert error.__cause__ is not None
@@ -129,6 +140,17 @@ def upscale(
         finally:
             record.finish()
     record.end()
+
+
+def _unable(jobs: list[Job]) -> dict[Job, str]:
+    """Films that cannot be read without PyAV, and why. Raises that as a `UsageError` where there is nothing else to do."""
+    films = [job for job in jobs if job.is_film]
+    if not films or find_spec("av"):
+        return {}
+    error = missing_extra("PyAV", "video")
+    if len(films) == len(jobs):
+        raise error
+    return dict.fromkeys(films, f"a film: {error}")
 
 
 def _share(shard: str | None) -> slice:

@@ -40,6 +40,12 @@ FORMATS = {
 SUFFIXES = {suffix: f.name for f in FORMATS.values() for suffix in f.suffixes}
 WRITTEN_SUFFIXES = {suffix: name for suffix, name in SUFFIXES.items() if FORMATS[name].written}
 
+# Films, told by their names, because FFmpeg tells them apart; what cannot be written becomes Matroska, which holds anything.
+FILMS = {"MP4": (".mp4", ".m4v"), "MOV": (".mov", ".qt"), "MKV": (".mkv",)}
+WRITTEN_FILMS = {suffix: name for name, suffixes in FILMS.items() for suffix in suffixes}
+_READ_FILMS = (".webm", ".avi", ".wmv", ".asf", ".flv", ".mpg", ".mpeg", ".m2ts", ".mts", ".3gp", ".ogv")
+FILM_SUFFIXES = {**WRITTEN_FILMS, **dict.fromkeys(_READ_FILMS, "MKV")}
+
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"\xff\xd8\xff", "JPEG"),

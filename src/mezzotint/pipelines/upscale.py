@@ -120,6 +120,11 @@ class Upscaler:
         """The picture with IPTC's term for enhanced images, and `facts`, in its XMP."""
         return picture.replace(metadata=picture.metadata.stamped(ENHANCED, self.facts(scale)))
 
+    def use_exact(self) -> None:
+        """Go on in float32, as after a result that was not sound. Raises as `mezzotint.load`."""
+        if self._exact is not None:
+            self.model, self._exact = self._exact(), None
+
     def _array(self, image: np.ndarray, scale: float | None, tile: int | None) -> np.ndarray:
         if image.ndim == 4 and np.issubdtype(image.dtype, np.floating):
             if scale not in (None, self._model_scale):
@@ -170,11 +175,8 @@ class Upscaler:
 
     def _function(self, pixels: np.ndarray, result: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
         """What is done to each tile, 1 C H W of the type of `pixels` -> 1 C sH sW of type `result`."""
-        if (
-            pixels.dtype == result == np.uint8
-            and pixels.shape[2] == self.card.in_channels
-            and hasattr(self.model, "bytes")
-        ):
+        in_bytes = pixels.dtype == result == np.uint8 and pixels.shape[2] == self.card.in_channels
+        if in_bytes and hasattr(self.model, "bytes"):
             return self._bytes
         return lambda part: _to_type(self._colours(_to_unit(part)), result)
 
@@ -226,9 +228,8 @@ class Upscaler:
         image = np.ascontiguousarray(image)
         result = self.model(image)
         if (wrong := fault(image, result)) and self._exact is not None:
-            self.model, self._exact = self._exact(), None
-            result = self.model(image)
-            wrong = fault(image, result)
+            self.use_exact()
+            wrong = fault(image, result := self.model(image))
         if wrong:
             raise QualityError(f"{self.card.name} gave {wrong}, in float32 too; nothing was written")
         return result
