@@ -18,7 +18,7 @@ from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
 from mezzotint.image.tiling import Box, tiles
-from mezzotint.runtimes.openvino_parts import Parts, enlarges, for_bytes, taken_apart
+from mezzotint.runtimes.openvino_parts import Parts, enlarges, for_bytes, shuffled, taken_apart
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
@@ -65,8 +65,8 @@ class OpenVINO:
         return inputs, outputs
 
     def bytes(self, lr: np.ndarray) -> np.ndarray | None:
-        """The same for 8 bits: B H W C uint8, 0 to 255 -> B sH sW C uint8, clipped and rounded half up; None if anything in
-        the network's answer is not a number.
+        """The same for 8 bits: B H W C uint8, 0 to 255 -> B sH sW C uint8, clipped and rounded to the nearest; None if
+        anything in the network's answer is not a number.
         """
         with self._turn:
             sr, totals = _run(self._for_bytes, lr)
@@ -83,7 +83,7 @@ class OpenVINO:
     def _requests(self, parts: Parts) -> Parts:
         """Something to run in place of each part. Compiled when first needed: most commands need one kind."""
         trunk, tail = (part and self._compiled(part, self._rest) for part in (parts.trunk, parts.tail))
-        return Parts(trunk, tail, parts.finish and self._compiled(parts.finish, "f32"), parts.halo)
+        return Parts(trunk, tail, parts.finish and self._compiled(parts.finish, "f32"), parts.halo, parts.block)
 
 
 def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -103,15 +103,21 @@ def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
             last.infer([residual, lr if whole else _window(lr, padded)], share_inputs=True, share_outputs=True)
         answer, *rest = (output.data for output in last.output_tensors)
         others += [float(value) for value in rest]
-        if whole:
+        block = requests.block
+        if whole and block == 1:
             return answer.copy(), others
-        scale = answer.shape[rows] // (padded.bottom - padded.top)
+        finer = answer.shape[rows] // (padded.bottom - padded.top)
+        scale = finer * block
         if sr is None:
             shape = list(answer.shape)
             shape[rows : rows + 2] = height * scale, width * scale
+            shape[-1] //= block**2
             sr = np.empty(shape, answer.dtype)
         inner = Box(core.top - padded.top, core.left - padded.left, core.bottom - padded.top, core.right - padded.left)
-        _window(sr, core, scale)[...] = _window(answer, inner, scale)
+        if block > 1:
+            shuffled(_window(answer, inner, finer), block, sr, core.top * scale, core.left * scale)
+        else:
+            _window(sr, core, scale)[...] = _window(answer, inner, scale)
     assert sr is not None
     return sr, others
 

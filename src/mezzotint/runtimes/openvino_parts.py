@@ -4,7 +4,9 @@
   bits, it would be off by up to one and a half levels of 256, and 16-bit pictures would come out in steps.
 * What runs at a higher resolution than the input, behind the first pixel shuffle, is a tail that can be run in small tiles:
   its tensors are the widest by far and then stay in the cache, and it looks only a few pixels around.
-* Bytes in, bytes out: scaling, clipping, rounding and the order of the axes are left to the runtime's threads.
+* Bytes in, bytes out: scaling, clipping and rounding are left to the runtime's threads. The last pixel shuffle is not: with
+  the channels in the order row, column, colour it moves whole pixels, in numpy in a sixth of the time.
+* Feature maps that are only concatenated to be merged by a 1x1 convolution are merged one by one: no copies.
 """
 
 from __future__ import annotations
@@ -29,13 +31,14 @@ _ROUNDING = {"FakeQuantize", "Convert", "Subtract", "Multiply"}
 class Parts:
     """Models of OpenVINO. `trunk`: lr -> features, if there is a tail to be run in tiles. `tail`: features, or lr, ->
     residual, or sr if there is no `finish`. `finish`: (residual, lr) -> sr. `halo`: how many low-resolution pixels the tail
-    looks around.
+    looks around. `block`: what comes out is still to be shuffled into blocks of that side, by `shuffled`.
     """
 
     trunk: Any | None
     tail: Any
     finish: Any | None
     halo: int
+    block: int = 1
 
 
 def enlarges(model: Any) -> bool:
@@ -48,7 +51,7 @@ def enlarges(model: Any) -> bool:
 
 def taken_apart(model: Any) -> Parts:
     """The parts of an upscaler, B C H W -> B C sH sW; `model` itself is not changed."""
-    model = _shuffled_once(model)
+    model = _merged_singly(_shuffled_once(model))
     trunk, tail, finish, halo = None, model, None, 0
     if _skip_sum(model):
         tail, finish = _until(model, _skip_sum), _after(model, _skip_sum, with_lr=True)
@@ -73,18 +76,59 @@ def _shuffled_once(model: Any) -> Any:
     return model
 
 
+def _merged_singly(model: Any) -> Any:
+    """The 1x1 convolution of concatenated feature maps as the sum of one for each of them."""
+    from openvino import opset13 as ops
+
+    model = model.clone()
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Convolution":
+            continue
+        joined, weights = (value.get_node() for value in node.input_values())
+        alone = len(node.input_value(0).get_target_inputs()) == 1
+        constant = weights.get_type_name() == "Constant" and weights.data.shape[2:] == (1, 1)
+        if joined.get_type_name() != "Concat" or joined.get_axis() != 1 or not alone or not constant:
+            continue
+        facts = node.get_attributes()
+        places = facts["strides"], facts["pads_begin"], facts["pads_end"], facts["dilations"], facts["auto_pad"]
+        maps = joined.input_values()
+        ends = np.cumsum([value.get_partial_shape()[1].get_length() for value in maps])
+        total = None
+        for value, kernel in zip(maps, np.split(weights.data, ends[:-1], axis=1), strict=True):
+            part = ops.convolution(value, ops.constant(np.ascontiguousarray(kernel)), *places)
+            total = part if total is None else ops.add(part, total)
+        assert total is not None
+        _replace(node.output(0), total.output(0))
+    return model
+
+
 def for_bytes(parts: Parts) -> Parts:
-    """The parts with lr and sr as uint8 B H W C; the last one also gives the sum of sr, finite only if all of it is."""
+    """The parts with lr and sr as uint8 B H W C, sr before its last pixel shuffle (`block`, `shuffled`); the last one also
+    gives the sum of sr, finite only if all of it is.
+    """
     trunk, tail, finish = parts.trunk, parts.tail, parts.finish
     if trunk is not None:
         trunk = _bytes_in(trunk, 0)
     else:
         tail = _bytes_in(tail, 0)
-    if finish is not None:
-        finish = _bytes_out(_bytes_in(finish, 1))
+    if finish is None:
+        tail, order, block = _bytes_out(tail)
     else:
-        tail = _bytes_out(tail)
-    return Parts(trunk, tail, finish, parts.halo)
+        finish, order, block = _bytes_out(_bytes_in(finish, 1))
+        tail = _until(tail, lambda model: (_ordered(model.get_results()[0].input_value(0), order),))
+    return Parts(trunk, tail, finish, parts.halo, block)
+
+
+def shuffled(phases: np.ndarray, block: int, sr: np.ndarray, top: int, left: int) -> None:
+    """Write phases, 1 h w block * block * C uint8, into sr, 1 H W C, from row `top` and column `left` on, multiples of
+    `block`.
+    """
+    _, height, width, channels = phases.shape
+    pixels = np.dtype((np.void, channels // block))  # a row of a block
+    blocks = sr.reshape(sr.shape[1] // block, block, sr.shape[2] // block, -1).view(pixels)[..., 0]
+    rows, columns = top // block, left // block
+    source = phases[0].reshape(height, width, block, -1).view(pixels)[..., 0]
+    blocks[rows : rows + height, :, columns : columns + width] = source.transpose(0, 2, 1)
 
 
 def _bytes_in(model: Any, index: int) -> Any:
@@ -101,23 +145,63 @@ def _bytes_in(model: Any, index: int) -> Any:
     return openvino.Model(model.get_results(), parameters)
 
 
-def _bytes_out(model: Any) -> Any:
+def _bytes_out(model: Any) -> tuple[Any, np.ndarray, int]:
+    """The model, the order of the channels in what comes out, and the side of the blocks that it is to be shuffled into.
+
+    A first input of the same channels, the residual, is to come in the new order.
+    """
     import openvino
     from openvino import opset13 as ops
+    from openvino.passes import ConstantFolding, Manager
 
     model = model.clone()
-    sr = model.get_results()[0].input_value(0)
-    # Numbers are rounded before a pixel shuffle moves them: bytes are lighter.
-    shuffle = sr.get_node() if sr.get_node().get_type_name() == "DepthToSpace" else None
-    values = sr if shuffle is None else shuffle.input_value(0)
-    levels = ops.floor(ops.add(ops.multiply(ops.clamp(values, 0.0, 1.0), np.float32(255)), np.float32(0.5)))
-    picture = ops.convert(levels, np.uint8)
-    if shuffle is not None:
-        facts = shuffle.get_attributes()
-        picture = ops.depth_to_space(picture, facts["mode"], facts["block_size"])
-    picture = ops.transpose(picture, np.array([0, 2, 3, 1]))
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    values = model.get_results()[0].input_value(0)
+    block, order = 1, np.arange(0)
+    if values.get_node().get_type_name() == "DepthToSpace":
+        facts = values.get_node().get_attributes()
+        values, block = values.get_node().input_value(0), facts["block_size"]
+        order = np.arange(values.get_partial_shape()[1].get_length())
+        if facts["mode"] == "depth_first":
+            order = order.reshape(-1, block * block).T.ravel()
+        values = _ordered(values, order, residual=model.get_parameters()[0])
+    # Clips, scales and rounds to the nearest in one pass, half the time of doing it by single operations.
+    levels = ops.fake_quantize(values, *(ops.constant(np.float32(bound)) for bound in (0, 1, 0, 255)), 256)
+    picture = ops.transpose(ops.convert(levels, np.uint8), np.array([0, 2, 3, 1]))
     total = ops.reduce_sum(values, np.array([0, 1, 2, 3]))
-    return openvino.Model([picture.output(0), total.output(0)], model.get_parameters())
+    return openvino.Model([picture.output(0), total.output(0)], model.get_parameters()), order, block
+
+
+def _ordered(value: Any, order: np.ndarray, residual: Any = None) -> Any:
+    """The same with its channels in another order, by the order of learned weights where possible; `residual` has it."""
+    from openvino import opset13 as ops
+
+    node = value.get_node()
+    kind, inputs = node.get_type_name(), node.input_values()
+    if not len(order) or node == residual:
+        return value
+    if kind == "Constant" and len(node.get_output_shape(0)) == 4:
+        return ops.constant(np.take(node.data, order, 1) if node.data.shape[1] > 1 else node.data).output(0)
+    if kind == "Add":
+        return ops.add(*(_ordered(part, order, residual) for part in inputs)).output(0)
+    weights = inputs[1].get_node() if len(inputs) > 1 else node
+    if kind in ("Convolution", "GroupConvolution") and weights.get_type_name() == "Constant":
+        facts = node.get_attributes()
+        places = facts["strides"], facts["pads_begin"], facts["pads_end"], facts["dilations"]
+        kernel = _dense(weights.data) if kind == "GroupConvolution" else weights.data
+        return ops.convolution(inputs[0], ops.constant(kernel[order]), *places, facts["auto_pad"]).output(0)
+    return ops.gather(value, order, 1).output(0)
+
+
+def _dense(kernel: np.ndarray) -> np.ndarray:
+    """The kernel of a grouped convolution, G O I h w, as one of an ordinary convolution, GO GI h w."""
+    groups, outputs, inputs = kernel.shape[:3]
+    dense = np.zeros((groups, outputs, groups, inputs, *kernel.shape[3:]), kernel.dtype)
+    for group in range(groups):
+        dense[group, :, group] = kernel[group]
+    return dense.reshape(groups * outputs, groups * inputs, *kernel.shape[3:])
 
 
 def _until(model: Any, place: Callable[[Any], Any]) -> Any:
