@@ -48,6 +48,10 @@ def main() -> None:
     images = np.concatenate([_arrays(label) for label in mezzotint.load("fashion-28").card.labels])
     captions = [label for label in mezzotint.load("fashion-28").card.labels for _ in range(8)]
     _save(contact_sheet(images, columns=8, captions=captions), "clothes")
+    for model in ("clothes-64", "emoji-64"):
+        # The first that come, none picked.
+        images = np.stack([np.asarray(image) for image in mezzotint.generate(model, n=48, seed=0)])
+        _save(contact_sheet(images, columns=12), model)
 
 
 def _sheet(
