@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import tempfile
 import threading
 import warnings
@@ -60,19 +61,19 @@ def run(
     already, order = len(report.rows), {str(job.source): number for number, job in enumerate(jobs)}
     waiting = dict(enumerate(jobs))
     try:
-        with _connected(cluster) as fitting, _token(jobs[0].target) as token:
+        with _connected(cluster) as most, _token(jobs[0].target) as token:
             errand = Errand(load, settings, cluster.cpus, str(Path.cwd()), token)
-            workers = cluster.workers or fitting
+            workers = cluster.workers or most
             several = max(1, min(_MOST_FILES, len(jobs) // (workers * _LEAST_TASKS)))
             # A file that kills its worker every time takes along what that was to do next: those once more, each alone.
             for size, queue, again in ((several, 2, _restarted), (1, 1, _always)):
                 tasks = shared_out(waiting, size)
                 for fate in _stream(cluster, tasks, min(workers, len(tasks)), queue, errand, again):
                     with interrupts.shield():
-                        _tell(report, waiting.pop(fate["number"], None), fate)
+                        _tell(report, waiting.pop(fate.get("number", -1), None), fate)
                 if not waiting:
                     break
-            for number, job in list(waiting.items()):
+            for job in waiting.values():
                 reason = "its worker died every time, perhaps of a lack of memory: give --memory, or fewer --workers"
                 report.failed(job, LostProcessError(f"{job.source}: {reason}"), 0.0)
     finally:
@@ -92,7 +93,7 @@ def shared_out(numbered: Mapping[int, Job], size: int) -> list[str]:
 def _stream(
     cluster: Cluster, tasks: list[str], workers: int, queue: int, errand: Errand, again: Callable[[], bool]
 ) -> Iterator[dict[str, Any]]:
-    """What the workers say, as they say it, each with up to `queue` tasks. A task whose worker dies every time is left out."""
+    """What the workers, each with up to `queue` tasks, say as they say it; nothing of a task that kills them every time."""
     import ray
 
     context = ray.data.DataContext.get_current()
@@ -152,7 +153,6 @@ def _connected(cluster: Cluster) -> Iterator[int]:
     Raises `UsageError`, `LostProcessError`.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     import ray.data
 
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
@@ -167,21 +167,43 @@ def _connected(cluster: Cluster) -> Iterator[int]:
                 ray.init("local", num_cpus=cpus, object_store_memory=_OBJECT_STORE, include_dashboard=False, **quiet)
             else:
                 ray.init(cluster.address, **quiet)
-        fitting = sum(_fitting(node["Resources"], cluster) for node in ray.nodes() if node["Alive"])
-        if not fitting:
+        most = sum(fitting(node["Resources"], cluster) for node in ray.nodes() if node["Alive"])
+        if not most:
             need = f"{cluster.cpus} CPUs" + (f" and {cluster.gpus:g} GPUs" if cluster.gpus else "")
             raise UsageError(f"no node has the {need} that one worker asks for")
-        yield fitting
+        yield most
     except ConnectionError as error:
         raise LostProcessError(f"no Ray cluster answers at {cluster.address}: {error}") from error
     finally:
         ray.shutdown()
 
 
-def _fitting(resources: Mapping[str, float], cluster: Cluster) -> int:
+def fitting(resources: Mapping[str, float], cluster: Cluster) -> int:
     """How many workers one node holds."""
     by_cpus = resources.get("CPU", 0) // cluster.cpus
     return int(min(by_cpus, resources.get("GPU", 0) // cluster.gpus) if cluster.gpus else by_cpus)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let nobody but Python write to standard error: Ray's native parts speak there of what they then put right."""
+    try:
+        shown = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # replaced by something that is no file
+        shown = False
+    if not shown:
+        yield
+        return
+    ours, kept, nowhere = sys.stderr, os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    sys.stderr = os.fdopen(kept, "w", buffering=1, encoding=ours.encoding, errors=ours.errors)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        sys.stderr.close()
+        sys.stderr = ours
 
 
 @contextmanager

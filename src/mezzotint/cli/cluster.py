@@ -50,8 +50,11 @@ def upscale(
         raise UsageError("standard input and output are for one machine: use mezzotint upscale")
     if gpus_per_worker and options["runtime"] not in ("onnx", "pytorch"):
         raise UsageError("--gpus-per-worker needs a runtime that uses GPUs: --runtime onnx or pytorch")
+    if address and address.startswith("ray://"):
+        raise UsageError("start this on a node of the cluster, with --address auto, and not by Ray's client")
     context.obj = partial(_ray.run, _ray.Cluster(address, workers, cpus_per_worker, gpus_per_worker))
-    local.upscale(context, **options, shard=None, threads=cpus_per_worker, workers=1)
+    with _ray.quiet():
+        local.upscale(context, **options, shard=None, threads=cpus_per_worker, workers=1)
 
 
 def _with_options_of_upscale() -> inspect.Signature:
