@@ -74,8 +74,8 @@ def test_two_workers_do_what_one_machine_does(tmp_path, capsys):
     assert a == b
 
 
-def test_workers_that_die_cost_time_and_nothing_else(tmp_path, capsys, monkeypatch):
-    """One dies after it has written and before it has told; one picture kills whoever takes it."""
+def test_workers_that_die_cost_time_and_nothing_else(tmp_path, capsys):
+    """One dies between the writing of its first result and the telling of it; one picture kills whoever takes it."""
     from mezzotint.cli import _ray
     from mezzotint.cli._jobs import check_targets, plan
     from mezzotint.cli._report import Report
@@ -86,18 +86,17 @@ def test_workers_that_die_cost_time_and_nothing_else(tmp_path, capsys, monkeypat
     once = tmp_path / "once"
 
     def load():  # travels by value, since workers cannot import tests
-        upscaler = pipelines.load("bicubic-x2")
-        enlarge, seen = upscaler.picture, []
+        from mezzotint.cli._work import Work
 
-        def picture(source, *rest, **options):
-            seen.append(source)
-            if source.width == 30 or (len(seen) > 1 and not once.exists()):
+        def write(self, job, source, result, original=Work.write):
+            facts = original(self, job, source, result)
+            if source.width == 30 or not once.exists():
                 once.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return enlarge(source, *rest, **options)
+            return facts
 
-        upscaler.picture = picture
-        return upscaler
+        Work.write = write
+        return pipelines.load("bicubic-x2")
 
     settings = dict.fromkeys(("tile", "memory", "quality")) | dict.fromkeys(
         ("first_frame", "overwrite", "strip"), False
@@ -107,12 +106,13 @@ def test_workers_that_die_cost_time_and_nothing_else(tmp_path, capsys, monkeypat
     check_targets(jobs, overwrite=False)
     report = Report({}, jobs, False, tmp_path / "report.json")
     _ray.run(_ray.Cluster(None, 2, 1, 0), jobs, load, settings, report, Interrupts())
+    told = capsys.readouterr()
+    assert all(" -> " in line for line in told.out.splitlines()) and told.err.count("\n") == 2
     fates = {Path(row["input"]).name: row for row in report.rows}
-    assert once.exists() and list(fates) == [job.source.name for job in jobs]
+    assert list(fates) == [job.source.name for job in jobs]
     assert "died every time" in fates.pop("poison.png")["error"] and "broken.jpg" in fates.pop("broken.jpg")["error"]
     assert [row["status"] for row in fates.values()] == ["ok"] * 20
     assert run("upscale", tmp_path / "in", "-o", tmp_path / "here", "--recursive", "-m", "bicubic-x2", "-s", 2) == 1
-    (tmp_path / "here/poison.png").unlink()
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "here")
 
 
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_it_and_skip_existing_goes_on(tmp_path):
     command = [sys.executable, "-c", PROGRAM, "cluster", "upscale", "in", "-o", "out", "--recursive", "--workers", "1"]
     command += ["-m", "srresnet-x4", "--report", "report.json"]
     started = subprocess.Popen(command, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert " -> " in started.stdout.readline()
+    assert " -> " in started.stdout.readline() and _of_ray(started.pid)
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=60)
     assert started.returncode == 130 and said == "mezzotint: error: interrupted; what was written is complete\n"

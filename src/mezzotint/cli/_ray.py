@@ -61,7 +61,7 @@ def run(
     already, order = len(report.rows), {str(job.source): number for number, job in enumerate(jobs)}
     waiting = dict(enumerate(jobs))
     try:
-        with _connected(cluster) as most, _token(jobs[0].target) as token:
+        with _connected(cluster) as most, _token(jobs[0].target.parent) as token:
             errand = Errand(load, settings, cluster.cpus, str(Path.cwd()), token)
             workers = cluster.workers or most
             several = max(1, min(_MOST_FILES, len(jobs) // (workers * _LEAST_TASKS)))
@@ -156,6 +156,8 @@ def _connected(cluster: Cluster) -> Iterator[int]:
     import ray.data
 
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
+    # What its daemons say of deaths would come among our own lines on standard output, whatever `log_to_driver` says.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     for handler in logging.getLogger("ray.data").handlers:
         if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
@@ -219,7 +221,7 @@ def _signals_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _token(target: Path) -> Iterator[str]:
-    """A new file beside a result, while its name is wanted; like a leftover of it, so that the next run would remove it."""
-    with tempfile.NamedTemporaryFile(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent) as file:
+def _token(folder: Path) -> Iterator[str]:
+    """A new file, by which a worker knows that it sees the folder itself, and not one of the same name."""
+    with tempfile.NamedTemporaryFile(prefix=".mezzotint-", dir=folder) as file:
         yield file.name
