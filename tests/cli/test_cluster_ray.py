@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,7 @@ from PIL import Image
 from mezzotint import pipelines
 from mezzotint.cli import main
 
-pytestmark = pytest.mark.slow
-ray = pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs mezzotint[cluster]")]
 
 PROGRAM = "import sys; from mezzotint.cli import main; main(sys.argv[1:])"
 

@@ -153,6 +153,9 @@ def _connected(cluster: Cluster) -> Iterator[int]:
     Raises `UsageError`, `LostProcessError`.
     """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    if cluster.address:
+        # Of which each takes most of a minute; twenty by default.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     import ray.data
 
     warnings.filterwarnings("ignore", category=ray.util.annotations.RayDeprecationWarning)
