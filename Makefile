@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Listed with its own name so that pip never replaces the CPU build by a larger one.
 TORCH ?= torch==2.13.0
 
-.PHONY: demo test check bench clean
+.PHONY: demo test test-cluster check bench clean
 
 demo: .venv/demo
 	.venv/bin/mezzotint upscale examples/photos/*.png -o out/upscaled --overwrite
@@ -12,6 +12,10 @@ demo: .venv/demo
 
 test: .venv/dev
 	.venv/bin/pytest -n 2 -m "not slow and not browser and not gpu"
+
+test-cluster: .venv/dev
+	.venv/bin/pip install --quiet --disable-pip-version-check $(TORCH) -e ".[cluster]"
+	.venv/bin/pytest tests/cli/test_cluster_ray.py
 
 check: .venv/dev
 	.venv/bin/ruff check .

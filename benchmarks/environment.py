@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # What a result may depend on; packages that are not installed are left out.
-PACKAGES = ("mezzotint", "numpy", "pillow", "openvino", "onnxruntime", "onnx", "torch", "safetensors")
+PACKAGES = ("mezzotint", "numpy", "pillow", "openvino", "onnxruntime", "onnx", "torch", "safetensors", "ray")
 
 
 def environment() -> dict[str, Any]:

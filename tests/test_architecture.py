@@ -91,6 +91,7 @@ OUTSIDE = {
     "evaluation": {"numpy"},
     "evaluation.features": {"numpy", "torch"},
     "cli": {"numpy", "PIL", "rich", "typer"},
+    "cli._ray": {"ray"},  # inside functions
 }
 
 # Loading these can run a stranger's code, or reaches into the network.

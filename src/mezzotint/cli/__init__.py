@@ -65,6 +65,9 @@ def main(arguments: list[str] | None = None) -> None:
             "onnx": "train",
             "onnxscript": "train",
             "onnxruntime": "onnx",
+            "ray": "cluster",
+            "pyarrow": "cluster",
+            "pandas": "cluster",
         }
         package = (error.name or "").partition(".")[0]
         if package not in extra:

@@ -7,13 +7,14 @@ import itertools
 import os
 import sys
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mezzotint.errors import InputError, OutputError, UsageError
-from mezzotint.files import make_folder
+from mezzotint.files import make_folder, remove_leftovers
 from mezzotint.image.formats import FILM_SUFFIXES, FILMS, FORMATS, SUFFIXES, WRITTEN_FILMS, by_name, by_suffix, sniff
 from mezzotint.image.frames import moves
 
@@ -114,6 +115,16 @@ def check_targets(jobs: Iterable[Job], *, overwrite: bool) -> None:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def clear_leftovers(jobs: Iterable[Job]) -> None:
+    """Remove what killed writers of these results left behind."""
+    names = defaultdict(set)
+    for job in jobs:
+        if job.target != PIPE:
+            names[job.target.parent].add(job.target.name)
+    for folder, awaited in names.items():
+        remove_leftovers(folder, awaited)
 
 
 def _sources(inputs: Iterable[str], recursive: bool) -> Iterable[tuple[Path, Path, bool]]:

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from mezzotint.cli._report import Report
     from mezzotint.cli._signals import Interrupts
     from mezzotint.cli._work import Work
+    from mezzotint.cli._worker import Fates
 
 # Results of more pixels are written before the next is begun, so that two of them are never held at once.
 _LARGE = 64_000_000
 
 
-def run(jobs: list[Job], work: Work, report: Report, workers: int, interrupts: Interrupts) -> None:
+def run(jobs: list[Job], work: Work, report: Report | Fates, workers: int, interrupts: Interrupts) -> None:
     """Do all jobs, `workers` being decoded ahead of the one in the network and as many encoded behind it.
 
     Reported in the order of the jobs. A failure is noted and the next job comes. On any other exception, such as that of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def upscale(
+    context: typer.Context,
     inputs: list[str] = typer.Argument(
         ..., metavar="IN...", help="Pictures, films, folders, glob patterns, @LIST of names, or - for stdin."
     ),
@@ -60,11 +61,10 @@ def upscale(
     from mezzotint import pipelines, runtimes
     from mezzotint.card import SUPER_RESOLUTION
     from mezzotint.cli import _overlap
-    from mezzotint.cli._jobs import PIPE, check_targets, plan
+    from mezzotint.cli._jobs import PIPE, check_targets, clear_leftovers, plan
     from mezzotint.cli._report import Report, check_report, progress, warn
     from mezzotint.cli._signals import interruptible
     from mezzotint.cli._work import ModelFailed, Work
-    from mezzotint.files import remove_leftovers
 
     if overwrite and skip_existing:
         raise UsageError("--overwrite and --skip-existing contradict each other")
@@ -96,12 +96,7 @@ def upscale(
     check_report(report)
     if skip_existing:
         # Left behind by the run that is being resumed, also beside what it had just finished.
-        names = defaultdict(set)
-        for job in jobs:
-            if job.target != PIPE:
-                names[job.target.parent].add(job.target.name)
-        for folder, awaited in names.items():
-            remove_leftovers(folder, awaited)
+        clear_leftovers(jobs)
 
     record = Report({"scale": scale, "model": card.name}, jobs, as_json, report)
     with (
@@ -111,21 +106,17 @@ def upscale(
     ):
         # Pillow warns about oddities in metadata that we pass over.
         warnings.filterwarnings("ignore", module="PIL")
-        # The first picture is decoded while the runtime starts.
-        loading = pool.submit(pipelines.load, model, runtime, precision, threads, ensemble=ensemble)
-        work = Work(
-            loading,
-            scale,
-            tile_side,
-            most_memory,
-            first_frame=frames == "first",
-            max_pixels=max_pixels,
-            quality=quality,
-            overwrite=overwrite,
-            strip=strip,
-            stop=interrupts.stop,
-            on_frame=lambda done, total: record.on_frame(done, total),
-        )
+        load = partial(pipelines.load, model, runtime, precision, threads, ensemble=ensemble)
+        settings: dict[str, Any] = {
+            "scale": scale,
+            "tile": tile_side,
+            "memory": most_memory,
+            "first_frame": frames == "first",
+            "max_pixels": max_pixels,
+            "quality": quality,
+            "overwrite": overwrite,
+            "strip": strip,
+        }
         try:
             for job in jobs:
                 if job in skipped:
@@ -133,7 +124,14 @@ def upscale(
                 elif job in unable:
                     record.add(job, {"status": "skipped", "warnings": [unable[job]]})
             with progress(record, to_do):
-                _overlap.run(to_do, work, record, workers, interrupts)
+                if context.obj is None:
+                    # The first picture is decoded while the runtime starts.
+                    loading = pool.submit(load)
+                    work = Work(loading, **settings, stop=interrupts.stop, on_frame=lambda *n: record.on_frame(*n))
+                    _overlap.run(to_do, work, record, workers, interrupts)
+                else:
+                    # `mezzotint cluster upscale` is this command, and says with what the work is to be done instead.
+                    context.obj(to_do, load, settings, record, interrupts)
         except ModelFailed as error:
             assert error.__cause__ is not None
             raise error.__cause__ from None
