@@ -6,6 +6,7 @@ import numpy as np
 import openvino
 import pytest
 import torch
+from openvino import opset13 as ops
 
 from mezzotint.card import SUPER_RESOLUTION, Card, read_card
 from mezzotint.export.onnx import export_network
@@ -66,13 +67,69 @@ def test_together_they_compute_what_the_whole_does(folder: Path, name: str, monk
 def test_bytes_are_the_floats_rounded(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_TAIL_TILE", 11)
     model = loaded(folder / f"{name}.onnx")
-    lr = RNG.integers(0, 256, (1, 23, 18, 3), dtype=np.uint8)
+    lr = RNG.integers(0, 256, (2, 23, 18, 3), dtype=np.uint8)
     sr = model(np.ascontiguousarray((lr / np.float32(255)).transpose(0, 3, 1, 2)))
     expected = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).transpose(0, 2, 3, 1)
     result = model.bytes(lr)
     assert result.dtype == np.uint8 and result.shape == expected.shape
     differing = result != expected
     assert differing.mean() < 1e-3 and np.abs(result - expected).max() <= 1  # halves may fall to either side
+
+
+def ending(name: str) -> openvino.Model:
+    """lr -> x2 or x4, with an end that moving channels could get wrong."""
+    lr = ops.parameter(openvino.PartialShape([-1, 3, -1, -1]), np.float32)
+
+    def convolved(value, channels: int):
+        kernel = RNG.normal(0, 0.1, (channels, value.get_partial_shape()[1].get_length(), 3, 3)).astype(np.float32)
+        return ops.convolution(value, ops.constant(kernel), [1, 1], [1, 1], [1, 1], [1, 1]).output(0)
+
+    def fixed(scale: int):
+        kernel = RNG.random((3, scale * scale, 1, 1, 1), np.float32)
+        return ops.group_convolution(lr, ops.constant(kernel), [1, 1], [0, 0], [0, 0], [1, 1])
+
+    def shuffled(value, mode: str = "depth_first"):
+        return ops.depth_to_space(value, mode, 2)
+
+    def constant(*shape: int):
+        return ops.constant(RNG.normal(0, 0.1, shape).astype(np.float32))
+
+    learned = convolved(lr.output(0), 12)
+    made = {
+        "a scalar added": lambda: shuffled(ops.add(learned, constant())),
+        "one channel added": lambda: shuffled(ops.add(learned, convolved(lr.output(0), 1))),
+        "a constant without a batch": lambda: shuffled(ops.add(learned, constant(12, 1, 1))),
+        "blocks first": lambda: shuffled(ops.add(learned, constant(1, 12, 1, 1)), "blocks_first"),
+        "an activation": lambda: shuffled(ops.relu(learned)),
+        "lr itself in the sum": lambda: shuffled(ops.add(learned, ops.concat([lr, lr, lr, lr], 1))),
+        "two shuffles behind a skip": lambda: shuffled(shuffled(ops.add(convolved(lr.output(0), 48), fixed(4)))),
+        "a skip with a bias": lambda: shuffled(ops.add(learned, ops.add(fixed(2), constant(1, 12, 1, 1)))),
+    }[name]()
+    return openvino.Model([made.output(0)], [lr])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a scalar added", "one channel added", "a constant without a batch", "blocks first", "an activation",
+        "lr itself in the sum", "two shuffles behind a skip", "a skip with a bias",
+    ],
+)  # fmt: skip
+def test_bytes_are_right_however_a_network_ends(name: str) -> None:
+    core, hints = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    whole = ending(name)
+    card = Card(name, SUPER_RESOLUTION, "none", scale=2, halo=1)
+    parts = taken_apart(whole)
+    model = runtime.OpenVINO(
+        parts, card, "f32", lambda part, _: core.compile_model(part, "CPU", hints).create_infer_request()
+    )
+    lr = RNG.integers(0, 256, (1, 9, 7, 3), dtype=np.uint8)
+    floats = np.ascontiguousarray((lr / np.float32(255)).transpose(0, 3, 1, 2))
+    sr = core.compile_model(whole, "CPU", hints)([floats])[0]
+    expected = np.floor(np.clip(sr, 0, 1) * 255 + 0.5).transpose(0, 2, 3, 1)
+    result = model.bytes(lr)
+    assert result.shape == expected.shape and np.abs(result - expected).max() <= 1
+    assert (result != expected).mean() < 0.01
 
 
 def test_bytes_tell_what_is_no_number(folder: Path) -> None:

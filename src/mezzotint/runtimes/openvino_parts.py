@@ -114,21 +114,22 @@ def for_bytes(parts: Parts) -> Parts:
     if finish is None:
         tail, order, block = _bytes_out(tail)
     else:
-        finish, order, block = _bytes_out(_bytes_in(finish, 1))
+        finish, order, block = _bytes_out(_bytes_in(finish, 1), after_tail=True)
         tail = _until(tail, lambda model: (_ordered(model.get_results()[0].input_value(0), order),))
     return Parts(trunk, tail, finish, parts.halo, block)
 
 
 def shuffled(phases: np.ndarray, block: int, sr: np.ndarray, top: int, left: int) -> None:
-    """Write phases, 1 h w block * block * C uint8, into sr, 1 H W C, from row `top` and column `left` on, multiples of
+    """Write phases, B h w block * block * C uint8, into sr, B H W C, from row `top` and column `left` on, multiples of
     `block`.
     """
-    _, height, width, channels = phases.shape
-    pixels = np.dtype((np.void, channels // block))  # a row of a block
-    blocks = sr.reshape(sr.shape[1] // block, block, sr.shape[2] // block, -1).view(pixels)[..., 0]
+    batch, height, width, channels = phases.shape
+    row = channels // block  # of a block, in bytes
+    pixels = np.dtype((np.void, row))
+    blocks = sr.reshape(batch, sr.shape[1] // block, block, sr.shape[2] // block, row).view(pixels)[..., 0]
     rows, columns = top // block, left // block
-    source = phases[0].reshape(height, width, block, -1).view(pixels)[..., 0]
-    blocks[rows : rows + height, :, columns : columns + width] = source.transpose(0, 2, 1)
+    source = phases.reshape(batch, height, width, block, row).view(pixels)[..., 0]
+    blocks[:, rows : rows + height, :, columns : columns + width] = source.transpose(0, 1, 3, 2)
 
 
 def _bytes_in(model: Any, index: int) -> Any:
@@ -145,10 +146,10 @@ def _bytes_in(model: Any, index: int) -> Any:
     return openvino.Model(model.get_results(), parameters)
 
 
-def _bytes_out(model: Any) -> tuple[Any, np.ndarray, int]:
+def _bytes_out(model: Any, *, after_tail: bool = False) -> tuple[Any, np.ndarray, int]:
     """The model, the order of the channels in what comes out, and the side of the blocks that it is to be shuffled into.
 
-    A first input of the same channels, the residual, is to come in the new order.
+    The first input of one that stands `after_tail`, the residual, is to come in the new order.
     """
     import openvino
     from openvino import opset13 as ops
@@ -159,14 +160,15 @@ def _bytes_out(model: Any) -> tuple[Any, np.ndarray, int]:
     folding.register_pass(ConstantFolding())
     folding.run_passes(model)
     values = model.get_results()[0].input_value(0)
-    block, order = 1, np.arange(0)
-    if values.get_node().get_type_name() == "DepthToSpace":
-        facts = values.get_node().get_attributes()
-        values, block = values.get_node().input_value(0), facts["block_size"]
+    shuffle, block, order = values.get_node(), 1, np.arange(0)
+    residual = model.get_parameters()[0].output(0) if after_tail else None
+    if _can_be_left_out(shuffle, residual):
+        facts = shuffle.get_attributes()
+        values, block = shuffle.input_value(0), facts["block_size"]
         order = np.arange(values.get_partial_shape()[1].get_length())
         if facts["mode"] == "depth_first":
             order = order.reshape(-1, block * block).T.ravel()
-        values = _ordered(values, order, residual=model.get_parameters()[0])
+        values = _ordered(values, order, residual)
     # Clips, scales and rounds to the nearest in one pass, half the time of doing it by single operations.
     levels = ops.fake_quantize(values, *(ops.constant(np.float32(bound)) for bound in (0, 1, 0, 255)), 256)
     picture = ops.transpose(ops.convert(levels, np.uint8), np.array([0, 2, 3, 1]))
@@ -174,16 +176,25 @@ def _bytes_out(model: Any) -> tuple[Any, np.ndarray, int]:
     return openvino.Model([picture.output(0), total.output(0)], model.get_parameters()), order, block
 
 
+def _can_be_left_out(node: Any, residual: Any) -> bool:
+    """Whether a node is a pixel shuffle of known channels, right behind the sum with the residual, if there is one."""
+    if node.get_type_name() != "DepthToSpace" or node.input_value(0).get_partial_shape()[1].is_dynamic:
+        return False
+    return residual is None or any(value == residual for value in node.input_value(0).get_node().input_values())
+
+
 def _ordered(value: Any, order: np.ndarray, residual: Any = None) -> Any:
-    """The same with its channels in another order, by the order of learned weights where possible; `residual` has it."""
+    """`value`, B C H W, with its channels in another order, by the order of weights where possible; `residual` has it."""
     from openvino import opset13 as ops
 
-    node = value.get_node()
+    node, shape = value.get_node(), value.get_partial_shape()
     kind, inputs = node.get_type_name(), node.input_values()
-    if not len(order) or node == residual:
+    # What an addition broadcasts over the channels has none to move.
+    broadcast = shape.rank.is_static and (len(shape) < 3 or shape[len(shape) - 3] == 1)
+    if not len(order) or broadcast or (residual is not None and value == residual):
         return value
-    if kind == "Constant" and len(node.get_output_shape(0)) == 4:
-        return ops.constant(np.take(node.data, order, 1) if node.data.shape[1] > 1 else node.data).output(0)
+    if kind == "Constant":
+        return ops.constant(np.take(node.data, order, -3)).output(0)
     if kind == "Add":
         return ops.add(*(_ordered(part, order, residual) for part in inputs)).output(0)
     weights = inputs[1].get_node() if len(inputs) > 1 else node
@@ -192,7 +203,7 @@ def _ordered(value: Any, order: np.ndarray, residual: Any = None) -> Any:
         places = facts["strides"], facts["pads_begin"], facts["pads_end"], facts["dilations"]
         kernel = _dense(weights.data) if kind == "GroupConvolution" else weights.data
         return ops.convolution(inputs[0], ops.constant(kernel[order]), *places, facts["auto_pad"]).output(0)
-    return ops.gather(value, order, 1).output(0)
+    return ops.gather(value, order, -3).output(0)
 
 
 def _dense(kernel: np.ndarray) -> np.ndarray:
