@@ -83,6 +83,7 @@ OUTSIDE = {
     "runtimes": {"numpy"},
     "runtimes.openvino": {"numpy", "openvino"},
     "runtimes.openvino_parts": {"numpy", "openvino"},
+    "runtimes.openvino_bytes": {"numpy", "openvino"},
     "runtimes.onnx": {"numpy", "onnxruntime"},
     "runtimes.pytorch": {"numpy", "torch"},
     "pipelines": {"numpy", "PIL"},

@@ -18,7 +18,8 @@ from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
 from mezzotint.image.tiling import Box, tiles
-from mezzotint.runtimes.openvino_parts import Parts, enlarges, for_bytes, shuffled, taken_apart
+from mezzotint.runtimes.openvino_bytes import for_bytes, shuffled
+from mezzotint.runtimes.openvino_parts import Parts, enlarges, taken_apart
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
