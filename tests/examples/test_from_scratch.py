@@ -33,10 +33,10 @@ def updates(optimizers):
     return update
 
 
-def assert_equal(ours, example):
+def assert_equal(ours, example, rtol=0.0, atol=0.0):
     assert ours.keys() == example.keys()
     for name in ours:
-        torch.testing.assert_close(ours[name], example[name], rtol=0, atol=0, msg=name)
+        torch.testing.assert_close(ours[name], example[name], rtol=rtol, atol=atol, msg=name)
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -108,20 +108,22 @@ def test_srgan_takes_the_packages_first_step():
         single.load_state_dict(package.state_dict())
     lr, hr = torch.rand(2, 3, 8, 6), torch.rand(2, 3, 32, 24)
 
-    def adam(network):
-        return torch.optim.Adam(network.parameters(), lr=1e-3)
+    # The package scores real and made at once, so it adds up in another order, and Adam's first step makes as much of
+    # rounding as of a gradient.
+    def descent(network):
+        return torch.optim.SGD(network.parameters(), lr=0.1)
 
-    optimizers = {name: adam(network) for name, network in ours.items()}
+    optimizers = {name: descent(network) for name, network in ours.items()}
     weights = {"losses": {"pixel.l1": example.PIXEL}, "adversarial": example.ADVERSARIAL}
     penalties = {"regularization.r1": example.PENALTY, "regularization.r2": example.PENALTY}
     method, found = SRGAN(ours, optimizers, **weights, penalties=penalties), {}
     update = updates(optimizers)
     method.step({"lr": lr, "hr": hr}, lambda name, loss: (found.update({name: loss.item()}), update(name, loss)))
-    losses = example.step(*theirs, *map(adam, theirs), lr, hr)
+    losses = example.step(*theirs, *map(descent, theirs), lr, hr)
 
-    assert losses == (found["discriminator"], found["generator"])
+    assert losses == pytest.approx((found["discriminator"], found["generator"]), rel=1e-5)
     for (name, package), single in zip(ours.items(), theirs, strict=True):
-        assert_equal(package.state_dict(), single.state_dict())
+        assert_equal(package.state_dict(), single.state_dict(), rtol=1e-5, atol=1e-6)
         assert not torch.equal(before[name], package.state_dict()["head.0.weight"]), f"the {name} learnt nothing"
 
 

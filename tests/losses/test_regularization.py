@@ -105,3 +105,37 @@ def test_interpolation_follows_torchs_seed():
     again = regularization.gradient_penalty(D, real, fake)
     other = regularization.gradient_penalty(D, real, fake)
     assert first == again != other
+
+
+@penalties
+def test_images_that_were_scored_together_pay_what_they_pay_apart(penalty):
+    torch.manual_seed(0)
+    discriminator = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(4 * 9, 1)).double()
+    labels, real, fake = torch.randn(3, 1).double(), *torch.randn(2, 3, 2, 5, 5).double()
+    asked = []
+
+    def D(images, labels):
+        asked.append(len(images))
+        return discriminator(images) * labels
+
+    scored = regularization.Scored(D, real, fake, labels)
+    together, apart = [], []
+    for judge, found in ((D, apart), (scored, together)):
+        torch.manual_seed(1)
+        found.append(penalty(judge, real, fake, labels))
+        found += torch.autograd.grad(found[0], list(discriminator.parameters()), allow_unused=True)
+    for one, other in zip(together, apart, strict=True):
+        torch.testing.assert_close(one, other)
+    torch.testing.assert_close(scored.logits, torch.cat([D(real, labels), D(fake, labels)]))
+    # Apart: one pass. Together: the pass over both, and one more only for images between them.
+    assert asked[:-2] == ([6, 3, 3] if penalty is regularization.gradient_penalty else [6, 3])
+
+
+def test_penalties_of_scored_images_share_one_gradient(monkeypatch):
+    calls, grad = [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: calls.append(1) or grad(*a, **k))
+    real, fake = torch.randn(2, 3, 1, 2, 2)
+    scored = regularization.Scored(lambda images: images.square().sum((1, 2, 3)), real, fake)
+    assert regularization.r1(scored, real, fake).item() == pytest.approx(2 * real.square().sum().item() / 3)
+    assert regularization.r2(scored, real, fake).item() == pytest.approx(2 * fake.square().sum().item() / 3)
+    assert len(calls) == 1

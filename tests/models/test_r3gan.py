@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -18,3 +19,20 @@ def test_the_last_sum_of_the_discriminator_is_a_convolution_over_the_lowest_reso
     kernels = discriminator.gather[:, None]
     convolved = F.conv2d(F.leaky_relu(seen["features"], 0.2), kernels, groups=6).flatten(1)
     assert torch.allclose(seen["project"], convolved, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
+def test_all_maps_and_their_gradients_have_the_memory_order_of_the_weights(order):
+    generator = r3gan.Generator(size=(12, 10), widths=(6, 4)).to(memory_format=order)
+    discriminator = r3gan.Discriminator(size=(12, 10), widths=(6, 4)).to(memory_format=order)
+    orders = []
+
+    def note(*maps):
+        orders.extend(x.is_contiguous(memory_format=order) for x in maps if x is not None)
+
+    for module in [*generator.modules(), *discriminator.modules()]:
+        if isinstance(module, r3gan.Block):
+            module.register_forward_hook(lambda module, inputs, output: note(*inputs, output))
+            module.register_full_backward_hook(lambda module, inputs, outputs: note(*inputs, *outputs))
+    discriminator(generator(torch.randn(3, 64)).contiguous(memory_format=order)).sum().backward()
+    assert len(orders) == 2 * 4 * 4 and all(orders)

@@ -142,15 +142,15 @@ def test_every_term_of_srgan_counts_by_its_weight():
     assert record.losses["generator"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("game", "passes"), [("relativistic", 4), ("non_saturating", 3)])
+@pytest.mark.parametrize(("game", "passes"), [("relativistic", [4, 2, 2]), ("non_saturating", [4, 2])])
 def test_a_step_asks_the_discriminator_no_more_than_it_must(game, passes):
-    """Real and made, both halves; the generator's half of most games does not look at real images; penalties are free."""
+    """Real and made at once, where penalties are free; the generator's half of most games does not look at real images."""
     penalties = {"regularization.r1": 1.0, "regularization.r2": 1.0}
     method, batch = srgan(game=f"adversarial.{game}", penalties=penalties)
     seen = []
     method.discriminator.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
     method.step(batch, Recorder(method))
-    assert seen == [2] * passes
+    assert seen == passes
 
 
 @pytest.mark.parametrize("share", [1.0, 0.5])

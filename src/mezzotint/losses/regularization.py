@@ -6,8 +6,7 @@ in square over C H W; the mean is taken over the batch. The score of an image is
 logits. A discriminator with batch norm has no gradient per image (every score depends on the whole batch): use these
 without.
 
-Images that are leaves with a gradient are handed to D as they are, so a caller who has just scored them may answer with
-those scores instead of computing them again.
+For D itself may stand `Scored`, which has asked D for both kinds of images at once; penalties then share one gradient.
 """
 
 from __future__ import annotations
@@ -16,9 +15,35 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["gradient_penalty", "r1", "r2"]
+__all__ = ["gradient_penalty", "r1", "r2"]  # what recipes may name
 
 Discriminator = Callable[..., torch.Tensor]
+
+
+class Scored:
+    """`discriminator`, which has seen `real` and `fake` and may be asked for what it said of them, and for anything else.
+
+    Both, B C H W, are scored in one pass, and differentiated in one when the first penalty asks: D must not mix images.
+    """
+
+    def __init__(
+        self, discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor
+    ) -> None:
+        self.discriminator, self.real, self.fake = discriminator, real, fake
+        self.images = torch.cat([real, fake]).detach().requires_grad_()
+        self.logits = discriminator(self.images, *(torch.cat([part, part]) for part in labels))
+        self._gradients: torch.Tensor | None = None
+
+    def __call__(self, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
+        return self.discriminator(images, *labels)
+
+    def gradients(self, images: torch.Tensor) -> torch.Tensor | None:
+        """Of the scores of `real` or `fake`, B CHW; None for other images."""
+        if images is not self.real and images is not self.fake:
+            return None
+        if self._gradients is None:
+            self._gradients = _differentiated(self.logits, self.images)
+        return self._gradients[: len(images)] if images is self.real else self._gradients[len(self.real) :]
 
 
 def r1(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
@@ -45,9 +70,13 @@ def gradient_penalty(
 
 def _gradients(discriminator: Discriminator, images: torch.Tensor, *labels: torch.Tensor) -> torch.Tensor:
     """The gradient of each image's score with respect to its pixels, B CHW, itself differentiable by D's parameters."""
-    if not (images.requires_grad and images.is_leaf):
-        images = images.detach().requires_grad_()
-    logits = discriminator(images, *labels)
+    if isinstance(discriminator, Scored) and (known := discriminator.gradients(images)) is not None:
+        return known
+    images = images.detach().requires_grad_()
+    return _differentiated(discriminator(images, *labels), images)
+
+
+def _differentiated(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     # Images do not mix, so the gradient of the sum of the scores holds each score's own gradient. `torch.func.grad`
     # would refuse layers that update buffers, such as spectral norm.
     scores = logits.reshape(len(images), -1).mean(1)

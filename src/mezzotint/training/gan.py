@@ -12,7 +12,8 @@ from mezzotint.card import GENERATION
 from mezzotint.data.differentiable import augmented
 from mezzotint.refs import resolve
 from mezzotint.training.adaptive import Adaptive
-from mezzotint.training.terms import compares, divided, penalized, weighted
+from mezzotint.training.convolution import CheapGradients
+from mezzotint.training.terms import compares, judged, penalized, weighted
 
 __all__ = ["GAN"]
 
@@ -87,21 +88,13 @@ class GAN:
     ) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             fake = self._generate(labels)
-        share = penalized(self.penalty_share, len(real)) if self.penalties else len(real)
-        # The leaves that penalties differentiate by are scored once, for the game and for the penalties.
-        parts = [divided(images, share, bool(self.penalties)) for images in (real, fake)]
-        asked = divided(labels, share, False)
-        scores = [[self._judge(*part) for part in zip(images, asked, strict=True)] for images in parts]
-        real_logits, fake_logits = (torch.cat(score) for score in scores)
+        share = penalized(self.penalty_share, len(real)) if self.penalties else 0
+        real_logits, fake_logits, scored = judged(self._judge, real, fake, labels, share=share)
         scalars = {"discriminator": self.game.discriminator(real_logits, fake_logits)}
         loss = scalars["discriminator"]
-        known = {id(images[0]): score[0] for images, score in zip(parts, scores, strict=True)}
-
-        def judge(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-            return known[id(images)] if id(images) in known else self._judge(images, labels)
-
         for name, (penalty, weight) in self.penalties.items():
-            scalars[name] = penalty(judge, parts[0][0], parts[1][0], asked[0])
+            assert scored is not None
+            scalars[name] = penalty(scored, scored.real, scored.fake, labels[:share])
             loss = loss + self.dials["penalties"] * weight * scalars[name]
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
@@ -114,11 +107,13 @@ class GAN:
 
     def _judge(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Logits of images, as the discriminator sees them."""
-        logits: torch.Tensor = self.discriminator(augmented(images, self.augment, self._probability()), labels)
+        with CheapGradients():
+            logits: torch.Tensor = self.discriminator(augmented(images, self.augment, self._probability()), labels)
         return logits.float()
 
     def _generate(self, labels: torch.Tensor) -> torch.Tensor:
         latent: Any = self.generator.latent_dim
         shape = (latent,) if isinstance(latent, int) else latent
         z = torch.randn(len(labels), *shape, device=labels.device)
-        return self.generator(z, labels if self.generator.num_classes else None)
+        with CheapGradients():
+            return self.generator(z, labels if self.generator.num_classes else None)

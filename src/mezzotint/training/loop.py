@@ -21,7 +21,7 @@ from torch import nn
 from mezzotint.errors import DivergedError, InputError
 from mezzotint.recipes.model import Ramps, Recipe
 from mezzotint.refs import resolve
-from mezzotint.training import log
+from mezzotint.training import log, memory
 from mezzotint.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from mezzotint.training.devices import autocast_type
 from mezzotint.training.distributed import Team
@@ -172,7 +172,7 @@ def fit(
         phase = recipe.phase(progress(step))
         return phase, ahead.submit(batches[phase].batch, step)
 
-    with ThreadPoolExecutor(1) as ahead:
+    with memory.kept(), ThreadPoolExecutor(1) as ahead:
         phase, (following, upcoming) = 0, prepare(state.step)
         while (done := progress()) < 1 and not interrupted():
             if following != phase:

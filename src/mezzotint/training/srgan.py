@@ -16,7 +16,7 @@ from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.recipes.perceptual import Perceptual
 from mezzotint.refs import resolve
 from mezzotint.training.perceptual import PerceptualLoss
-from mezzotint.training.terms import compares, divided, penalized, weighted
+from mezzotint.training.terms import compares, judged, penalized, weighted
 
 __all__ = ["SRGAN"]
 
@@ -93,20 +93,15 @@ class SRGAN:
     def _discriminator_step(
         self, real: torch.Tensor, fake: torch.Tensor, update: Callable[..., None]
     ) -> dict[str, torch.Tensor]:
-        share = penalized(self.penalty_share, len(real)) if self.penalties else len(real)
-        real, *real_rest = divided(real, share, bool(self.penalties))
-        fake, *fake_rest = divided(fake, share, bool(self.penalties))
-        logits = {images: self.discriminator(images).float() for images in (real, fake, *real_rest, *fake_rest)}
-        real_logits = torch.cat([logits[images] for images in (real, *real_rest)])
-        fake_logits = torch.cat([logits[images] for images in (fake, *fake_rest)])
+        share = penalized(self.penalty_share, len(real)) if self.penalties else 0
+        real_logits, fake_logits, scored = judged(
+            lambda images: self.discriminator(images).float(), real, fake, share=share
+        )
         scalars = {"discriminator": self.game.discriminator(real_logits, fake_logits)}
         loss = scalars["discriminator"]
-
-        def score(images: torch.Tensor) -> torch.Tensor:
-            return logits[images] if images in logits else self.discriminator(images)
-
         for name, (penalty, weight) in self.penalties.items():
-            scalars[name] = penalty(score, real, fake)
+            assert scored is not None
+            scalars[name] = penalty(scored, scored.real, scored.fake)
             loss = loss + weight * scalars[name]
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)

@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from mezzotint.losses.regularization import Discriminator, Scored
 from mezzotint.refs import resolve
+from mezzotint.training.convolution import CheapGradients
 
 __all__: list[str] = []
 
@@ -22,13 +24,27 @@ def weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
 
 def penalized(share: float, batch: int) -> int:
     """How many images of a batch pay penalties: a share of them, but at least 16 (or all, where there are fewer)."""
-    return max(_SMALLEST_SHARE, round(share * batch))
+    return min(batch, max(_SMALLEST_SHARE, round(share * batch)))
 
 
-def divided(images: torch.Tensor, share: int, differentiable: bool) -> list[torch.Tensor]:
-    """The first `share` images, as a leaf that penalties can differentiate by, and the rest if there is one."""
-    first, rest = images[:share].detach().requires_grad_(differentiable), images[share:]
-    return [first, rest] if len(rest) else [first]
+def judged(
+    discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, *labels: torch.Tensor, share: int
+) -> tuple[torch.Tensor, torch.Tensor, Scored | None]:
+    """Logits of `real` and of `fake` images, and of the first `share` of both what penalties ask for, if it is not 0.
+
+    Without penalties each kind has a pass of its own, for the statistics of batch norm. With them images must not mix
+    anyhow, and two passes are enough: of those that pay, and of the others.
+    """
+    if not share:
+        return discriminator(real, *labels), discriminator(fake, *labels), None
+    with CheapGradients(twice=True):
+        scored = Scored(discriminator, real[:share], fake[:share], *(part[:share] for part in labels))
+    logits = [scored.logits.chunk(2)]
+    if share < len(real):
+        rest = torch.cat([real[share:], fake[share:]])
+        logits.append(discriminator(rest, *(torch.cat([part[share:], part[share:]]) for part in labels)).chunk(2))
+    real_logits, fake_logits = (torch.cat(parts) for parts in zip(*logits, strict=True))
+    return real_logits, fake_logits, scored
 
 
 def compares(half: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
