@@ -14,6 +14,7 @@ import numpy as np
 
 from mezzotint.errors import OutputError, UsageError
 from mezzotint.image import png16, png_rows, tiff_rows
+from mezzotint.image.deflate import strategy
 from mezzotint.image.formats import FORMATS, check_size
 from mezzotint.image.metadata import Metadata
 from mezzotint.image.picture import Picture, to_eight_bits, to_pillow
@@ -121,7 +122,7 @@ def _options(picture: Picture, image: Any, format_name: str, quality: int | None
             info.add(kind, body)
         if xmp := options.pop("xmp", None):
             info.add(b"iTXt", xmp_text(xmp))
-        return {**options, "pnginfo": info}
+        return {**options, "pnginfo": info, "compress_type": strategy(picture.pixels)}
     if format_name == "TIFF":
         from PIL import Image, features
 

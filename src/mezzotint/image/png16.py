@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mezzotint.image.deflate import strategy
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 # First row, first column, row step, column step of Adam7's seven passes.
@@ -105,7 +107,7 @@ def write(
     write_chunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
     for kind, body in extra:
         write_chunk(stream, kind, body)
-    compressor = zlib.compressobj(6)
+    compressor = zlib.compressobj(strategy=strategy(planes))
     previous = np.zeros(width * 2 * channels, np.uint8)
     for start in range(0, height, _BAND):
         rows = planes[start : start + _BAND].astype(">u2").view(np.uint8).reshape(-1, width * 2 * channels)

@@ -9,7 +9,6 @@ Beyond 4 GiB the file is a BigTIFF: the same with 8 bytes for every place.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
@@ -17,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mezzotint.image.deflate import deflated, strategy
 from mezzotint.image.metadata import EXIF_DIRECTORIES, Metadata
 from mezzotint.image.rows import Rows
 
@@ -41,10 +41,12 @@ def write(stream: BinaryIO, rows: Rows, metadata: Metadata) -> None:
     stream.write(_head(rows, metadata, each, lengths, big))
 
     def compress(strips: list[np.ndarray], first: int) -> int:
+        if strips:
+            how = strategy(strips[len(strips) // 2])
         for index, strip in enumerate(strips, first):
             values = strip.astype(strip.dtype.newbyteorder("<"))
             values[:, 1:] -= strip[:, :-1]
-            body = zlib.compress(values.tobytes(), 6)
+            body = deflated(values.tobytes(), how)
             lengths[index] = len(body)
             stream.write(body)
         return first + len(strips)
