@@ -142,6 +142,17 @@ def test_every_term_of_srgan_counts_by_its_weight():
     assert record.losses["generator"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_penalties_refuse_a_discriminator_that_mixes_images():
+    mixing, penalties = srgan_discriminator.SRGANDiscriminator(channels=2), {"regularization.r1": 1.0}
+    with pytest.raises(UsageError, match=r"regularization\.r1 .* batch norm: set discriminator\.batch_norm to false"):
+        srgan(mixing, penalties=penalties)
+    method, batch = srgan(mixing)
+    method.step(batch, lambda name, loss: loss.backward())
+    networks = {"generator": dcgan.Generator(size=(16, 16)), "discriminator": dcgan.Discriminator(size=(16, 16))}
+    with pytest.raises(UsageError, match="batch norm"):
+        GAN(networks, optimizers(networks), penalties=penalties)
+
+
 @pytest.mark.parametrize(("game", "passes"), [("relativistic", [4, 2, 2]), ("non_saturating", [4, 2])])
 def test_a_step_asks_the_discriminator_no_more_than_it_must(game, passes):
     """Real and made at once, where penalties are free; the generator's half of most games does not look at real images."""

@@ -6,8 +6,8 @@ import zlib
 
 import numpy as np
 
-# Bytes that are tried, and how much longer runs alone may make them, for a fifth to an eighth of the time. Better filters than
-# the one here leave less to find: of a whole PNG it is -8 to +2 %.
+# Bytes that are tried, and how much longer runs alone may make them, for a fifth to an eighth of the time. Better filters
+# than the one here leave less to find: of a whole PNG it is -8 to +2 %.
 _SAMPLE, _LONGER = 1 << 18, 1.15
 
 

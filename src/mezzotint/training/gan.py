@@ -13,7 +13,7 @@ from mezzotint.data.differentiable import augmented
 from mezzotint.refs import resolve
 from mezzotint.training.adaptive import Adaptive
 from mezzotint.training.convolution import CheapGradients
-from mezzotint.training.terms import compares, judged, penalized, weighted
+from mezzotint.training.terms import compares, judged, penalized, penalties_on
 
 __all__ = ["GAN"]
 
@@ -47,7 +47,7 @@ class GAN:
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.game = resolve(game, "losses")
         self.compares = compares(self.game.generator)
-        self.penalties = weighted(penalties or {})
+        self.penalties = penalties_on(self.discriminator, penalties or {})
         self.penalty_share = penalty_share
         self.augment = [resolve(f"differentiable.{name}", "data") for name in augment]
         # What schedules and the doctor may turn: a factor on all penalties, and how often images are augmented.

@@ -16,7 +16,7 @@ from mezzotint.card import SUPER_RESOLUTION
 from mezzotint.recipes.perceptual import Perceptual
 from mezzotint.refs import resolve
 from mezzotint.training.perceptual import PerceptualLoss
-from mezzotint.training.terms import compares, judged, penalized, weighted
+from mezzotint.training.terms import compares, judged, penalized, penalties_on, weighted
 
 __all__ = ["SRGAN"]
 
@@ -57,7 +57,7 @@ class SRGAN:
         self.game = resolve(game, "losses")
         self.compares = compares(self.game.generator)
         self.adversarial = adversarial
-        self.penalties = weighted(penalties or {})
+        self.penalties = penalties_on(self.discriminator, penalties or {})
         self.penalty_share = penalty_share
 
     def use(self, losses: dict[str, float]) -> None:

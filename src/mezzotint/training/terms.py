@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from mezzotint.errors import UsageError
 from mezzotint.losses.regularization import Discriminator, Scored
 from mezzotint.refs import resolve
 from mezzotint.training.convolution import CheapGradients
@@ -20,6 +23,16 @@ _SMALLEST_SHARE = 16
 def weighted(names: dict[str, float]) -> dict[str, tuple[Any, float]]:
     """The functions of `losses` that a recipe names, each with its weight."""
     return {name: (resolve(name, "losses"), weight) for name, weight in names.items()}
+
+
+def penalties_on(discriminator: nn.Module, names: dict[str, float]) -> dict[str, tuple[Any, float]]:
+    """`weighted`, for gradient penalties on `discriminator`. Raises `UsageError` if batch norm mixes its images."""
+    if names and any(isinstance(layer, _BatchNorm) for layer in discriminator.modules()):
+        raise UsageError(
+            f"{', '.join(names)} need a discriminator whose answer for an image does not depend on the rest of the batch, "
+            "and this one has batch norm: set discriminator.batch_norm to false, take another one, or no penalties"
+        )
+    return weighted(names)
 
 
 def penalized(share: float, batch: int) -> int:
