@@ -43,7 +43,8 @@ def ladder(survey: Survey, minutes: float, gpu: bool) -> list[Setting]:
     sides: list[float] = [side for side in _SIDES if side <= 1.05 * native]
     if survey.uniform and native <= max(_SIDES):
         sides = [side for side in sides if side < 0.95 * native] + [native]
-    batch = (128 if minutes >= 5 else 64) if gpu else (64 if minutes >= 30 else 32)
+    # On a CPU, more steps are worth more than more images for the first hours (docs/log.md).
+    batch = (128 if minutes >= 5 else 64) if gpu else (64 if minutes >= 120 else 32)
     settings = []
     for side in sides or [native]:
         size = (height, width) if side == native and survey.uniform else _shaped(side, survey.aspect)
