@@ -36,6 +36,26 @@ def test_without_skill_there_is_no_overfitting():
     assert followed(-1.0, -3.0, 0.5).overfitting() == 0
 
 
+def chances(of_training, times=4000, skill=0.05):
+    """The highest probability that is reached with noisy batches, whose difference is `of_training` on average."""
+    torch.manual_seed(0)
+    adaptive, highest = Adaptive(0.3), 0.0
+    for _ in range(times):
+        training, held_out = (0.1 * torch.randn(2)).tolist()
+        logits = (training + of_training, held_out, training + of_training - skill)
+        adaptive.follow(*(torch.tensor(value) for value in logits), 32)
+        highest = max(highest, float(adaptive.probability))
+    return highest
+
+
+def test_chance_does_not_augment_where_generated_images_can_hardly_be_told():
+    assert chances(of_training=0.0) < 0.02
+
+
+def test_memory_is_found_below_the_noise_of_single_batches():
+    assert chances(of_training=0.1, skill=0.2) == pytest.approx(0.8)
+
+
 def test_logits_that_are_not_finite_are_not_taken_in():
     adaptive = followed(2.0, -1.0, -2.0)
     before = adaptive.state_dict()
