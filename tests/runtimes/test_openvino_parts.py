@@ -121,7 +121,7 @@ def test_bytes_are_right_however_a_network_ends(name: str) -> None:
     card = Card(name, SUPER_RESOLUTION, "none", scale=2, halo=1)
     parts = taken_apart(whole)
     model = runtime.OpenVINO(
-        parts, card, "f32", lambda part, _: core.compile_model(part, "CPU", hints).create_infer_request()
+        parts, card, "f32", lambda part, _: [core.compile_model(part, "CPU", hints).create_infer_request()]
     )
     lr = RNG.integers(0, 256, (1, 9, 7, 3), dtype=np.uint8)
     floats = np.ascontiguousarray((lr / np.float32(255)).transpose(0, 3, 1, 2))
