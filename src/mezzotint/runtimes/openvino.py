@@ -149,7 +149,9 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
 
 
 def _options(threads: int | None, streams: int) -> dict[str, Any]:
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"} if streams == 1 else {"NUM_STREAMS": streams}
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if streams > 1:
+        options["NUM_STREAMS"] = streams
     if limit := threads or thread_limit():
         options["INFERENCE_NUM_THREADS"] = limit
         if limit < (os.cpu_count() or 1):
