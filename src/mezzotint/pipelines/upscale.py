@@ -32,8 +32,6 @@ LARGEST_SCALE = 16
 _WORKING = 384, 10_000
 # Output pixels from which on a picture may come in rows; smaller ones do not need it.
 _ROWS_FROM = 1 << 24
-
-# Called before every tile; what it raises ends the work.
 _Between = Callable[[], None]
 
 
@@ -45,13 +43,11 @@ class Upscaler:
     """
 
     def __init__(self, model: Model, *, exact: Callable[[], Model] | None = None, streams: int = 1) -> None:
-        if model.card.task != SUPER_RESOLUTION or model.card.scale is None:
-            raise UsageError(
-                f"{model.card.name} is a {model.card.task} model and cannot upscale; see `mezzotint models`"
-            )
-        self.model, self.card, self.streams = model, model.card, streams
+        card = model.card
+        if card.task != SUPER_RESOLUTION or card.scale is None:
+            raise UsageError(f"{card.name} is a {card.task} model and cannot upscale; see `mezzotint models`")
+        self.model, self.card, self.streams, self._model_scale = model, card, streams, card.scale
         self._exact, self._exchange = exact, threading.Lock()
-        self._model_scale = model.card.scale
 
     def __call__(self, image: Any, scale: float | None = None, *, tile: int | None = None) -> Any:
         """Upscale by `scale`, by default the model's own.
@@ -92,19 +88,17 @@ class Upscaler:
         `tile` is the side of the tiles in input pixels; 0 never tiles; None tiles where the image is large. `memory` bounds
         the bytes used beside the input, by default one stream's share of what is free. The result depends on neither. With
         `in_rows` a large opaque picture may come as `Rows`, computed while it is written. `between` is called before every
-        tile; what it raises ends the work. A grey picture goes through an RGB network as three equal channels and comes back
-        grey.
+        tile, and may end the work by what it raises. A grey picture goes through an RGB network as three equal channels.
         Raises `UsageError` (scale, tile), `LimitError` (memory), `ModelError`, `QualityError` (non-finite result).
         """
         wanted, notes = self._wanted(scale)
         size = _target(picture.height, wanted), _target(picture.width, wanted)
+        pixels, alpha, metadata = picture.pixels, picture.alpha, picture.metadata.resized(size[1], size[0])
         memory = memory or self._memory()
-        pixels, alpha = picture.pixels, picture.alpha
         if in_rows and alpha is None and self._is_native(pixels, size) and size[0] * size[1] >= _ROWS_FROM:
             side = self._tile(pixels, memory, in_rows=True) if tile is None else tile
             if side:
                 rows = Rows((*size, pixels.shape[2]), pixels.dtype, lambda: self._rows(pixels, side, between))
-                metadata = picture.metadata.resized(size[1], size[0])
                 return picture.replace(pixels=rows, metadata=metadata, notes=picture.notes + notes)
         check_fits(pixels, pixels.shape[2] + (alpha is not None), self._model_scale, size, memory)
         tile = self._tile(pixels, memory) if tile is None else tile
@@ -113,7 +107,6 @@ class Upscaler:
             # The model for opacity as for colour, so that their edges lie at the same place and are equally sharp.
             alpha = self._alpha(alpha, size, tile, between)
         pixels = self._planes(pixels, size, tile, between)
-        metadata = picture.metadata.resized(size[1], size[0])
         return picture.replace(pixels=pixels, alpha=alpha, metadata=metadata, notes=picture.notes + notes)
 
     def facts(self, scale: float | None = None) -> dict[str, str]:
@@ -185,12 +178,13 @@ class Upscaler:
 
     def _function(self, pixels: np.ndarray, result: np.dtype, between: _Between) -> Callable[[np.ndarray], np.ndarray]:
         """What is done to each tile, 1 C H W of the type of `pixels` -> 1 C sH sW of type `result`."""
-        takes_bytes = hasattr(self.model, "bytes") and pixels.shape[2] == self.card.in_channels
-        in_bytes = takes_bytes and pixels.dtype == result == np.uint8
+        in_bytes = pixels.dtype == result == np.uint8 and pixels.shape[2] == self.card.in_channels
 
         def enlarged(part: np.ndarray) -> np.ndarray:
             between()
-            return self._bytes(part) if in_bytes else to_type(self._colours(to_unit(part)), result)
+            if in_bytes and hasattr(self.model, "bytes"):
+                return self._bytes(part)
+            return to_type(self._colours(to_unit(part)), result)
 
         return enlarged
 
@@ -246,7 +240,7 @@ class Upscaler:
         image, model = np.ascontiguousarray(image), self.model
         result = model(image)
         if wrong := fault(image, result):
-            # Another thread may have come to this before, so what counts is which model has given the answer.
+            # Another thread may have done so before: what counts is which model has given this answer.
             self.use_exact()
             if self.model is not model:
                 wrong = fault(image, result := self.model(image))
