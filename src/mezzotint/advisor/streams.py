@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 FEWEST = 16
 # Sides of the squares that are measured with: powers of two, such as stand for pictures of about as many pixels.
 _SMALLEST, _LARGEST = 16, 256
-# The most seconds for all of it, and the most of what the work itself is expected to take; seconds and number of rounds.
-_SECONDS, _SHARE, _ROUND, _ROUNDS = 2.0, 0.1, 0.03, 3
+# The most seconds for all of it, and the most of what the work itself is expected to take.
+_SECONDS, _SHARE = 1.5, 0.15
+# Seconds of a round, and the least and the most number of rounds for a comparison.
+_ROUND, _ROUNDS = 0.03, (2, 7)
 # What is quicker by less than this is not worth the memory, and may be chance.
 _GAIN = 0.05
 
@@ -37,7 +39,7 @@ def fastest(
     `size` (height, width) fastest.
 
     The answer is remembered for this machine, model, precision, number of threads and rough size. If finding it would take
-    more than a tenth of the work itself, what is best until then is taken, and not remembered. Raises as `load` does.
+    more than a seventh of the work itself, what is best until then is taken, and not remembered. Raises as `load` does.
     """
     if pictures < FEWEST or threads == 1:
         return one
@@ -60,22 +62,26 @@ def _measured(
     """The fastest, and whether all that may be were tried."""
     start = time.perf_counter()
     _seconds(one, side, 1)
-    each = best_each = min(_seconds(one, side, 1) for _ in range(2))
-    budget, best, worse = min(_SECONDS, _SHARE * pictures * each), one, 0
-    preparing = time.perf_counter() - start
-    for streams in [*(2**power for power in range(1, threads.bit_length()) if 2**power < threads), threads]:
-        count = max(streams, math.ceil(_ROUND / each))
-        expected = preparing + _ROUNDS * 2 * count * each
-        if time.perf_counter() - start + expected > budget:
+    began = time.perf_counter()
+    each, preparing = _seconds(one, side, 1), began - start
+    end = began + min(_SECONDS, _SHARE * pictures * each)
+    best, worse = one, 0
+    candidates = [*(2**power for power in range(1, threads.bit_length()) if 2**power < threads), threads]
+    for index, streams in enumerate(candidates):
+        count, start = max(streams, math.ceil(_ROUND / each)), time.perf_counter()
+        if start + preparing + _ROUNDS[0] * 2 * count * each > end:
             return best, False
-        began = time.perf_counter()
         candidate = load(streams)
         _seconds(candidate, side, streams)
-        preparing = time.perf_counter() - began
-        # In turns, so that other work on the machine slows both down.
-        rounds = [(_seconds(best, side, count), _seconds(candidate, side, count)) for _ in range(_ROUNDS)]
-        best_each, candidate_each = (min(times) for times in zip(*rounds, strict=True))
-        if candidate_each < (1 - _GAIN) * best_each:
+        preparing = time.perf_counter() - start
+        enough = start + (end - start) / (len(candidates) - index)
+        rounds: list[tuple[float, float]] = []
+        while len(rounds) < _ROUNDS[0] or (len(rounds) < _ROUNDS[1] and time.perf_counter() < enough):
+            # In turns, so that other work on the machine slows both down.
+            rounds.append((_seconds(best, side, count), _seconds(candidate, side, count)))
+        before, now = (min(seconds) for seconds in zip(*rounds, strict=True))
+        each = min(before, now)
+        if now < (1 - _GAIN) * before:
             best, worse = candidate, 0
         else:
             worse += 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mezzotint.errors import LimitError, MezzotintError
@@ -88,51 +89,67 @@ def _ahead(
     yield from waiting
 
 
+class _Crowded(Exception):
+    """Memory was lacking beside other files; `alone` does the same once more."""
+
+    def __init__(self, alone: Callable[[], dict[str, Any]]) -> None:
+        super().__init__()
+        self.alone = alone
+
+
 class _Line:
     """Files under way, in their order, each until it is reported what became of it."""
 
     def __init__(self, report: Report | Fates, interrupts: Interrupts) -> None:
         self._report, self._interrupts, self._threads = report, interrupts, ThreadPoolExecutor(_MOST_THREADS)
-        self._under_way: deque[tuple[Job, Future[dict[str, Any]], Callable[[], dict[str, Any]] | None]] = deque()
+        self._under_way: deque[tuple[Job, Future[dict[str, Any]]]] = deque()
         self._seconds: dict[Job, float] = {}
 
     def tried(self, job: Job, step: Callable[..., Any], *arguments: Any) -> Any:
         """What a step that is taken here and now returns; None where it failed, which is noted."""
         while True:
-            nothing_else = not self._under_way
+            alone = not self._under_way
             try:
                 return self._timed(job, step, *arguments)
             except MezzotintError as error:
-                if nothing_else or not isinstance(error, LimitError):
+                if alone or not isinstance(error, LimitError):
                     failed: Future[dict[str, Any]] = Future()
                     failed.set_exception(error)
-                    self._under_way.append((job, failed, None))
-                    self.settle(len(self._under_way))
+                    self._under_way.append((job, failed))
+                    self._tell()
                     return None
-            # What others hold may be the memory that was lacking.
+            # What is being written may hold the memory that was lacking.
             self.settle(0)
 
     def begin(
-        self, job: Job, step: Callable[..., dict[str, Any]], *arguments: Any, alone: Callable[..., Any] | None = None
+        self, job: Job, step: Callable[..., Any], *arguments: Any, alone: Callable[..., Any] | None = None
     ) -> None:
-        """Take the last step of a job in a thread. It is taken once more as `alone` if memory was lacking beside others."""
-        again = alone and (lambda: self._timed(job, alone, *arguments))
+        """Take the last step of a job in a thread; where memory was lacking, then `alone` in its place."""
+        first = partial(self._timed, job, step, *arguments)
+        again = alone and partial(self._timed, job, alone, *arguments)
         with self._interrupts.shield():
-            self._under_way.append((job, self._threads.submit(self._timed, job, step, *arguments), again))
+            self._under_way.append((job, self._threads.submit(_in_turn, first, again)))
 
     def settle(self, most: int) -> None:
-        """Report what is done, in order, until at most `most` files are still under way."""
-        while self._under_way and (len(self._under_way) > most or self._under_way[0][1].done()):
-            job, future, again = self._under_way[0]
+        """Wait until at most `most` files are not done, and report all that no other is waited for."""
+        while True:
+            self._tell()
+            busy = [future for _, future in self._under_way if not future.done()]
+            if len(busy) <= most:
+                return
+            wait(busy, return_when=FIRST_COMPLETED)
+
+    def _tell(self) -> None:
+        """Report the first ones that are done."""
+        while self._under_way and self._under_way[0][1].done():
+            job, future = self._under_way[0]
             error, facts = None, {}
             try:
                 try:
                     facts = future.result()
-                except LimitError:
-                    if again is None:
-                        raise
-                    wait([future for _, future, _ in self._under_way])
-                    facts = again()
+                except _Crowded as crowded:
+                    wait([future for _, future in self._under_way])
+                    facts = crowded.alone()
             except MezzotintError as caught:
                 error = caught
             with self._interrupts.shield():
@@ -147,7 +164,7 @@ class _Line:
         """Wait for what has begun, and report what of it was finished."""
         self._threads.shutdown(wait=True, cancel_futures=True)
         while self._under_way:
-            job, future, _ = self._under_way.popleft()
+            job, future = self._under_way.popleft()
             if not future.cancelled() and future.exception() is None:
                 self._report.add(job, future.result(), self._seconds.pop(job, 0.0))
 
@@ -158,3 +175,12 @@ class _Line:
             return step(*arguments)
         finally:
             self._seconds[job] = self._seconds.get(job, 0.0) + time.perf_counter() - start
+
+
+def _in_turn(first: Callable[[], Any], alone: Callable[[], Any] | None) -> Any:
+    try:
+        return first()
+    except LimitError as error:
+        if alone is None:
+            raise
+        raise _Crowded(alone) from error
