@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -14,16 +13,13 @@ from mezzotint.pipelines.upscale import Upscaler
 CARD = Card("sleeper", SUPER_RESOLUTION, "none", scale=2, in_channels=3, halo=0)
 
 
-class Sleeper:
-    """A model that takes 3 ms for each picture, of which it does `side_by_side` at once."""
+class Echo:
+    """A model that gives back what it is given."""
 
-    def __init__(self, side_by_side):
+    def __init__(self):
         self.card, self.precision = CARD, "f32"
-        self.turns = threading.Semaphore(side_by_side)
 
     def __call__(self, lr):
-        with self.turns:
-            time.sleep(0.003)
         return lr
 
 
@@ -35,19 +31,21 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def trial(monkeypatch):
-    """`fastest` for a model that does up to `most` pictures at once; `trial.loaded` are the streams that were asked for."""
+    """`fastest` for a model that takes 5 ms for a picture, of which it does up to `most` at once; `trial.loaded` are the
+    streams that were asked for.
+    """
     # A busy machine must not cut the trial short.
     monkeypatch.setattr(streams, "_SECONDS", 60.0)
-    monkeypatch.setattr(streams, "_ROUNDS", (2, 3))
 
     def find(most, pictures=100_000, threads=8, size=(64, 64)):
         find.loaded = []
 
         def load(count):
             find.loaded.append(count)
-            return Upscaler(Sleeper(min(count, most)), streams=count)
+            return Upscaler(Echo(), streams=count)
 
-        return streams.fastest(Upscaler(Sleeper(1)), load, size, pictures, threads).streams
+        monkeypatch.setattr(streams, "_seconds", lambda upscaler, side, count: 0.005 / min(upscaler.streams, most))
+        return streams.fastest(Upscaler(Echo()), load, size, pictures, threads).streams
 
     return find
 
@@ -82,14 +80,14 @@ def test_short_work_is_not_held_up(trial, cache, monkeypatch):
 
 
 def test_the_trial_judges_nothing():
-    class Black(Sleeper):
+    class Black(Echo):
         def bytes(self, lr):
             return None
 
     def exact():
         raise AssertionError("nothing was to be mended")
 
-    one = Upscaler(Black(1), exact=exact)
+    one = Upscaler(Black(), exact=exact)
     streams._seconds(one, 16, 3)
     assert one.model.precision == "f32"
 
@@ -132,12 +130,27 @@ def test_where_each_system_keeps_such_files(monkeypatch, tmp_path):
     assert remembered.file() == tmp_path / "Library/Caches/mezzotint/streams.json"
 
 
+def test_as_many_threads_call_as_there_are_streams():
+    together = threading.Barrier(3)
+
+    class Meeting(Echo):
+        def __call__(self, lr):
+            together.wait(20)
+            return lr
+
+    assert streams._seconds(Upscaler(Meeting(), streams=3), 16, 6) > 0
+
+
+def test_a_gain_that_may_be_chance_is_none(trial, monkeypatch):
+    assert trial(most=1.04, threads=2) == 1 and trial(most=1.06, threads=2, size=(128, 128)) == 2
+
+
 def test_noise_has_the_channels_of_the_model():
-    class Grey(Sleeper):
+    class Grey(Echo):
         def __call__(self, lr):
             assert lr.shape == (1, 1, 16, 16) and lr.dtype == np.float32
             return lr
 
-    model = Grey(1)
+    model = Grey()
     model.card = CARD.replace(in_channels=1)
     assert streams._seconds(Upscaler(model), 16, 2) > 0
