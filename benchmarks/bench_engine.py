@@ -4,7 +4,7 @@
     python benchmarks/bench_engine.py --only command folder --output ...
 
 * command: one 512x512 photograph by `mezzotint upscale` and by a plain PyTorch script with the same weights, in turns.
-* folder: 100 photographs of 256x256; the share of the time in which the network does not run.
+* folder: 100 photographs of 256x256; the share of the time in which the network does not run, and what two streams gain.
 * large: 2000x1500 -> 8000x6000 with srresnet-x4: peak memory of the command, and speed beside that of a 256x256 picture.
 * gigapixel: compact-x4 to more than 1,000,000,000 pixels: seconds and peak memory.
 * tiles: the SHA-256 of the pixels for several tile sizes and bounds on memory.
@@ -92,22 +92,28 @@ def command(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
 
 
 def folder(folder: Path, repeats: int, threads: int) -> dict[str, Any]:
-    """The share of time outside the network, for 100 JPEGs."""
+    """The share of time outside the network, for 100 JPEGs, and the same with two of them in it at once."""
     (folder / "in").mkdir()
     for index in range(COUNT):
         _photo(folder / "in" / f"{index}.jpg", FOLDER, index)
     words = _upscale(str(folder / "in"), folder / "out", "compact-x4", threads)
     words[1:3] = [str(HERE / "timed_command.py")]
-    runs = []
+    runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     for _ in range(min(repeats, 3)):
-        done = subprocess.run(words, check=True, capture_output=True, text=True)
-        runs.append(json.loads(done.stderr.splitlines()[-1]))
-    outside = [1 - run["network"] / run["seconds"] for run in runs]
+        for streams, found in runs.items():
+            done = subprocess.run([*words, "--streams", str(streams)], check=True, capture_output=True, text=True)
+            found.append(json.loads(done.stderr.splitlines()[-1]))
+    # In two streams the network's seconds overlap.
+    outside = [1 - run["network"] / run["seconds"] for run in runs[1]]
+    seconds = {streams: statistics.median(run["seconds"] for run in found) for streams, found in runs.items()}
+    gains = [one["seconds"] / two["seconds"] for one, two in zip(runs[1], runs[2], strict=True)]
     return {
         "pictures": COUNT,
         "input": FOLDER,
-        "median_seconds": round(statistics.median(run["seconds"] for run in runs), 2),
+        "median_seconds": round(seconds[1], 2),
         "share_outside_network": round(statistics.median(outside), 3),
+        "median_seconds_in_2_streams": round(seconds[2], 2),
+        "times_faster_in_2_streams": round(statistics.median(gains), 2),
     }
 
 

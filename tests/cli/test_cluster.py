@@ -73,7 +73,7 @@ def told(worker, *names):
 
 def test_options_are_those_of_upscale_but_for_those_of_one_machine():
     here, there = (set(inspect.signature(function).parameters) for function in (cluster.upscale, upscale.upscale))
-    assert there - here == {"shard", "threads"}
+    assert there - here == {"shard", "threads", "streams"}
     assert here - there == {"address", "cpus_per_worker", "gpus_per_worker"}
 
 

@@ -1,5 +1,7 @@
 """A result that is not a number, or black where the picture is not, never reaches a file."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from mezzotint.card import KEY, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
 from mezzotint.errors import QualityError
 from mezzotint.pipelines.soundness import fault
+from mezzotint.pipelines.upscale import Upscaler
 
 DARK, BRIGHT = np.full((8, 8, 3), 60, np.uint8), np.full((8, 8, 3), 250, np.uint8)
 
@@ -95,6 +98,24 @@ def test_what_short_numbers_spoil_is_done_again_in_float32(monkeypatch, wrong):
     monkeypatch.setattr(runtimes, "load", lambda name, runtime, precision="auto", **options: Answers(wrong, precision))
     with pytest.raises(QualityError):
         pipelines.load("answers")(BRIGHT)
+
+
+def test_two_threads_that_find_it_at_once_are_both_mended():
+    together, loaded = threading.Barrier(2), []
+
+    class Late(Answers):
+        def __call__(self, lr):
+            together.wait(20)
+            return super().__call__(lr)
+
+    def exact():
+        loaded.append(1)
+        return Answers(None, "f32")
+
+    upscaler = Upscaler(Late(np.nan, "bf16"), exact=exact, streams=2)
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(upscaler, [BRIGHT, DARK]))
+    assert (results[0] == 250).all() and (results[1] == 60).all() and loaded == [1]
 
 
 def test_dark_pictures_may_be_black_and_small_lights_are_kept():

@@ -8,7 +8,7 @@ from PIL import Image
 import mezzotint
 from mezzotint import runtimes
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
-from mezzotint.errors import LimitError, ModelError, QualityError, UsageError
+from mezzotint.errors import InterruptedRun, LimitError, ModelError, QualityError, UsageError
 from mezzotint.image.io import Picture, write
 from mezzotint.pipelines import upscale as module
 from mezzotint.pipelines.upscale import Upscaler, best_model
@@ -113,6 +113,22 @@ def test_scales_beyond_the_model_are_told_and_nonsense_is_refused():
     for bad in (0, -2, 0.5, 17, float("nan")):
         with pytest.raises(UsageError, match="scale"):
             upscaler(RGB, bad)
+
+
+@pytest.mark.parametrize("in_rows", [False, True])
+def test_between_tiles_it_can_be_ended(monkeypatch, in_rows):
+    monkeypatch.setattr(module, "_ROWS_FROM", 1)
+    asked = []
+
+    def between():
+        asked.append(1)
+        if len(asked) == 3:
+            raise InterruptedRun("enough", 2)
+
+    with pytest.raises(InterruptedRun):
+        result = Upscaler(Nearest()).picture(Picture(RNG.random((40, 40, 3))), tile=8, in_rows=in_rows, between=between)
+        result.pixels.whole()
+    assert len(asked) == 3
 
 
 def test_a_bare_batch_goes_through_the_network_alone():

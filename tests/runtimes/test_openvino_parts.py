@@ -1,5 +1,7 @@
 """A graph taken apart computes what it did: the skip image exactly, the tail in tiles, bytes as they would be rounded."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from mezzotint.models.compact import Compact
 from mezzotint.models.srcnn import SRCNN
 from mezzotint.models.srresnet import SRResNet
 from mezzotint.runtimes import openvino as runtime
-from mezzotint.runtimes.openvino_parts import taken_apart
+from mezzotint.runtimes.openvino_parts import Parts, taken_apart
+from mezzotint.runtimes.openvino_streams import Streams
 
 RNG = np.random.default_rng(0)
 NETWORKS = {
@@ -76,6 +79,58 @@ def test_bytes_are_the_floats_rounded(folder: Path, name: str, monkeypatch: pyte
     assert differing.mean() < 1e-3 and np.abs(result - expected).max() <= 1  # halves may fall to either side
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("precision", ["f32", "auto"])
+def test_streams_compute_the_same_at_once(folder: Path, name: str, precision: str) -> None:
+    path = folder / f"{name}.onnx"
+    pictures = [RNG.integers(0, 256, (1, 9 + 3 * n, 11 + n, 3), dtype=np.uint8) for n in range(8)]
+
+    def floats(picture: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray((picture / np.float32(255)).transpose(0, 3, 1, 2))
+
+    one = runtime.load(path, read_card(path), precision, 1)
+    alone = [(one.bytes(picture), one(floats(picture))) for picture in pictures]
+    for streams in (2, 3):
+        model = runtime.load(path, read_card(path), precision, 2, streams)
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda picture: (model.bytes(picture), model(floats(picture))), pictures))  # noqa: B023
+        for before, now in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(before[0], now[0])
+            np.testing.assert_array_equal(before[1], now[1])
+
+
+def test_as_many_calls_at_once_as_there_are_streams() -> None:
+    inside, full = [], threading.Barrier(2)
+
+    class Request:
+        def infer(self, inputs, **_):
+            inside.append(self)
+            full.wait(20)
+            assert len(set(map(id, inside))) <= 2
+            return [inputs[0]]
+
+    parts = Parts(None, Request(), None, 0)
+    streams = Streams(lambda: parts, lambda part, precision: [Request(), Request()], "f32")
+
+    def call(value: int) -> int:
+        with streams.one() as requests:
+            return requests.tail.infer([value])[0]
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(call, range(6))) == list(range(6))
+    assert len(inside) == 6 and len(set(map(id, inside))) == 2
+
+
+def test_threads_are_bound_to_cores_only_where_they_have_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(runtime, "thread_limit", lambda: None)
+    assert "ENABLE_CPU_PINNING" not in runtime._options(None, 1) | runtime._options(4, 1) | runtime._options(None, 4)
+    assert runtime._options(1, 1)["ENABLE_CPU_PINNING"] is False and runtime._options(2, 2)["NUM_STREAMS"] == 2
+    # A container's share of a machine.
+    monkeypatch.setattr(runtime, "thread_limit", lambda: 2)
+    assert runtime._options(None, 1)["ENABLE_CPU_PINNING"] is False
+
+
 def ending(name: str) -> openvino.Model:
     """lr -> x2 or x4, with an end that moving channels could get wrong."""
     lr = ops.parameter(openvino.PartialShape([-1, 3, -1, -1]), np.float32)
@@ -121,7 +176,7 @@ def test_bytes_are_right_however_a_network_ends(name: str) -> None:
     card = Card(name, SUPER_RESOLUTION, "none", scale=2, halo=1)
     parts = taken_apart(whole)
     model = runtime.OpenVINO(
-        parts, card, "f32", lambda part, _: core.compile_model(part, "CPU", hints).create_infer_request()
+        parts, card, "f32", lambda part, _: [core.compile_model(part, "CPU", hints).create_infer_request()]
     )
     lr = RNG.integers(0, 256, (1, 9, 7, 3), dtype=np.uint8)
     floats = np.ascontiguousarray((lr / np.float32(255)).transpose(0, 3, 1, 2))

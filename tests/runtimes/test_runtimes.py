@@ -140,6 +140,8 @@ def test_wrong_choices_name_the_right_ones(blur: Path) -> None:
         runtimes.load(blur, "openvino", "fp16")
     with pytest.raises(UsageError, match="f32 only"):
         runtimes.load(blur, "onnx", "bf16")
+    with pytest.raises(UsageError, match="onnx runtime enlarges one picture at a time"):
+        runtimes.load(blur, "onnx", streams=2)
 
 
 @pytest.mark.parametrize(

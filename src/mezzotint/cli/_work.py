@@ -5,24 +5,25 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from mezzotint import hardware
 from mezzotint.cli._jobs import PIPE, Job, kept_format
 from mezzotint.errors import InputError, LimitError, MezzotintError, OutputError, UsageError
 from mezzotint.image.film import Film
 from mezzotint.image.formats import check_size
 from mezzotint.image.io import LARGEST_FILE, Picture, decode, encode, file_bytes, write
-from mezzotint.image.rows import Rows
 
 if TYPE_CHECKING:
     from mezzotint.image.frames import Animation
     from mezzotint.pipelines.upscale import Upscaler
+
+    # Of an upscaler for one picture at a time, and the first of many: the one to use for several at a time.
+    InStreams = Callable[[Upscaler, Picture], Upscaler]
 
 # Formats that are written while their rows are computed.
 _IN_ROWS = ("PNG", "TIFF")
@@ -37,8 +38,8 @@ class ModelFailed(Exception):
 class Work:
     """The settings of a command, and the three steps, each of which may run in a thread of its own.
 
-    `loading` is the model, on its way; `stop` is asked between frames and may raise; `on_frame` hears how many of all frames
-    of a film are done.
+    `loading` is the model, on its way; `stop` is asked between tiles and frames and may raise; `on_frame` hears how many of
+    all frames of a film are done; `share` is among how many at a time the memory is shared out.
     """
 
     loading: Future[Any]
@@ -52,6 +53,21 @@ class Work:
     strip: bool
     stop: Callable[[], None]
     on_frame: Callable[[int, int], None]
+    share: int = 1
+
+    def in_streams(self, choose: InStreams, picture: Picture, workers: int) -> Work | None:
+        """The same for pictures like this one that are done side by side, `workers` being read or written; None if one
+        after the other is best.
+        """
+        try:
+            upscaler = choose(self._upscaler(), picture)
+        except MezzotintError as error:
+            raise ModelFailed(error) from error
+        if upscaler.streams == 1:
+            return None
+        loaded: Future[Any] = Future()
+        loaded.set_result(upscaler)
+        return replace(self, loading=loaded, share=upscaler.streams + workers)
 
     def read(self, job: Job) -> Picture | Animation | Film:
         """Decode a file, and refuse what its result could not be. Raises `InputError`, `LimitError`, `UsageError`."""
@@ -78,9 +94,10 @@ class Work:
         upscaler = self._upscaler()
         picture = source if isinstance(source, Picture) else next(source.frames())
         in_rows = isinstance(source, Picture) and self._format(job, source) in _IN_ROWS
-        result = upscaler.picture(picture, self.scale, tile=self.tile, memory=self.memory, in_rows=in_rows)
-        if isinstance(result.pixels, Rows):
-            result = result.replace(pixels=self._stoppable(result.pixels))
+        memory = (self.memory or (hardware.memory() or (0, 0))[1]) // self.share
+        result = upscaler.picture(
+            picture, self.scale, tile=self.tile, memory=memory, in_rows=in_rows, between=self.stop
+        )
         return (
             result.replace(metadata=result.metadata.stripped()) if self.strip else upscaler.stamped(result, self.scale)
         )
@@ -101,6 +118,13 @@ class Work:
             facts["frames"] = len(source.durations)
         size = {"width": result.width, "height": result.height}
         return {"status": "ok", **facts, **size, "warnings": [*result.notes, *notes]}
+
+    def enlarge_and_write(self, job: Job, source: Picture) -> dict[str, Any]:
+        """Both, one after the other. Raises as they do."""
+        self.stop()
+        result = self.enlarge(job, source)
+        self.stop()
+        return self.write(job, source, result)
 
     def _read_film(self, job: Job) -> Film:
         from mezzotint.image.film import read_film
@@ -130,16 +154,6 @@ class Work:
             between=self.stop,
             on_frame=self.on_frame,
         )
-
-    def _stoppable(self, rows: Rows) -> Rows:
-        """The same, but that `stop` is asked between bands: they are computed while the file is written."""
-
-        def bands() -> Iterator[np.ndarray]:
-            for band in rows.bands():
-                self.stop()
-                yield band
-
-        return replace(rows, bands=bands)
 
     def _upscaler(self) -> Upscaler:
         try:

@@ -15,7 +15,7 @@ from mezzotint.errors import UsageError, missing_extra
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None)
 
 # Options of `mezzotint upscale` that mean nothing here, or something else.
-_OF_ONE_MACHINE = ("shard", "threads", "workers")
+_OF_ONE_MACHINE = ("shard", "threads", "workers", "streams")
 
 
 @app.callback()
@@ -54,7 +54,7 @@ def upscale(
         raise UsageError("start this on a node of the cluster, with --address auto, and not by Ray's client")
     context.obj = partial(_ray.run, _ray.Cluster(address, workers, cpus_per_worker, gpus_per_worker))
     with _ray.quiet():
-        local.upscale(context, **options, shard=None, threads=cpus_per_worker, workers=1)
+        local.upscale(context, **options, shard=None, threads=cpus_per_worker, workers=1, streams="1")
 
 
 def _with_options_of_upscale() -> inspect.Signature:

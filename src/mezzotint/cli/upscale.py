@@ -52,6 +52,9 @@ def upscale(
         None, metavar="SIZE", help="Bound on the memory for a result, such as 900M or 2G; what is free by default."
     ),
     workers: int = typer.Option(1, help="Files decoded ahead of the network, and encoded behind it.", min=1),
+    streams: str = typer.Option(
+        "auto", metavar="N", help="Small pictures in the network at once; auto: as many as a short trial finds fastest."
+    ),
     report: Path | None = typer.Option(
         None, help="Every file and its fate: .json at the end, .jsonl line by line, which survives a kill."
     ),
@@ -60,7 +63,7 @@ def upscale(
     """Enlarge pictures and films by super-resolution; depth, transparency, colours, sound and metadata are kept."""
     from mezzotint import pipelines, runtimes
     from mezzotint.card import SUPER_RESOLUTION
-    from mezzotint.cli import _overlap
+    from mezzotint.cli import _overlap, _streams
     from mezzotint.cli._jobs import PIPE, check_targets, clear_leftovers, plan
     from mezzotint.cli._report import Report, check_report, progress, warn
     from mezzotint.cli._signals import interruptible
@@ -72,7 +75,7 @@ def upscale(
         raise UsageError(f"--frames takes 'all' or 'first', not '{frames}'")
     if output == PIPE and (as_json or sys.stdout.isatty()):
         raise UsageError("-o - writes the picture itself to standard output: send that to a file, and leave --json out")
-    tile_side, most_memory = _tile_side(tile), _bytes(memory)
+    tile_side, most_memory, asked = _tile_side(tile), _bytes(memory), _streams.asked(streams, runtime)
     if model is None:
         from mezzotint.pipelines.upscale import best_model
 
@@ -128,7 +131,9 @@ def upscale(
                     # The first picture is decoded while the runtime starts.
                     loading = pool.submit(load)
                     work = Work(loading, **settings, stop=interrupts.stop, on_frame=lambda *n: record.on_frame(*n))
-                    _overlap.run(to_do, work, record, workers, interrupts)
+                    able = runtime in _streams.RUNTIMES and card.network != "bicubic"
+                    in_streams = _streams.chooser(load, to_do, asked, threads, able=able)
+                    _overlap.run(to_do, work, record, workers, interrupts, in_streams)
                 else:
                     # `mezzotint cluster upscale` is this command, and says with what the work is to be done instead.
                     context.obj(to_do, load, settings, record, interrupts)

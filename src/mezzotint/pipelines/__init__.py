@@ -20,6 +20,7 @@ def load(
     threads: int | None = None,
     *,
     ensemble: bool = False,
+    streams: int = 1,
 ) -> Upscaler | Generator:
     """Load a model by name, run folder or file, ready to be called; what it is stands on its `.card`.
 
@@ -27,7 +28,7 @@ def load(
     """
     from mezzotint import runtimes
 
-    loaded = partial(runtimes.load, name_or_path, runtime, threads=threads, ensemble=ensemble)
+    loaded = partial(runtimes.load, name_or_path, runtime, threads=threads, ensemble=ensemble, streams=streams)
     model = loaded(precision=precision)
     if model.card.task == GENERATION:
         from mezzotint.pipelines.generate import Generator
@@ -37,4 +38,4 @@ def load(
 
     # Less exact arithmetic can overflow where float32 does not.
     exact = None if model.precision == "f32" else partial(loaded, precision="f32")
-    return Upscaler(model, exact=exact)
+    return Upscaler(model, exact=exact, streams=streams)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from mezzotint.image.resize import imresize
 from mezzotint.image.rows import Rows
 from mezzotint.image.tiling import bands, run_tiled
 from mezzotint.pipelines.memory import check_fits, tile_side
+from mezzotint.pipelines.samples import to_type, to_unit
 from mezzotint.pipelines.soundness import fault
 from mezzotint.runtimes import Model
 
@@ -30,21 +32,22 @@ LARGEST_SCALE = 16
 _WORKING = 384, 10_000
 # Output pixels from which on a picture may come in rows; smaller ones do not need it.
 _ROWS_FROM = 1 << 24
+_Between = Callable[[], None]
 
 
 class Upscaler:
     """A super-resolution model, warm and reusable.
 
-    Its `card` says what it is. `exact` loads the same model in float32, for the case that a result is not finite.
+    Its `card` says what it is. `exact` loads the same model in float32, for the case that a result is not finite. Any
+    number of threads may call it, and `streams` is how many the model computes for at once.
     """
 
-    def __init__(self, model: Model, *, exact: Callable[[], Model] | None = None) -> None:
-        if model.card.task != SUPER_RESOLUTION or model.card.scale is None:
-            raise UsageError(
-                f"{model.card.name} is a {model.card.task} model and cannot upscale; see `mezzotint models`"
-            )
-        self.model, self.card, self._exact = model, model.card, exact
-        self._model_scale = model.card.scale
+    def __init__(self, model: Model, *, exact: Callable[[], Model] | None = None, streams: int = 1) -> None:
+        card = model.card
+        if card.task != SUPER_RESOLUTION or card.scale is None:
+            raise UsageError(f"{card.name} is a {card.task} model and cannot upscale; see `mezzotint models`")
+        self.model, self.card, self.streams, self._model_scale = model, card, streams, card.scale
+        self._exact, self._exchange = exact, threading.Lock()
 
     def __call__(self, image: Any, scale: float | None = None, *, tile: int | None = None) -> Any:
         """Upscale by `scale`, by default the model's own.
@@ -78,33 +81,32 @@ class Upscaler:
         tile: int | None = None,
         memory: int | None = None,
         in_rows: bool = False,
+        between: _Between = lambda: None,
     ) -> Picture:
         """Upscale a `Picture`: depth, colour, transparency and metadata kept; `notes` say what a user should know.
 
         `tile` is the side of the tiles in input pixels; 0 never tiles; None tiles where the image is large. `memory` bounds
-        the bytes used beside the input, by default what is free. The result depends on neither. With `in_rows` a large
-        opaque picture may come as `Rows`, computed while it is written. A grey picture goes through an RGB network as three
-        equal channels and comes back grey.
+        the bytes used beside the input, by default one stream's share of what is free. The result depends on neither. With
+        `in_rows` a large opaque picture may come as `Rows`, computed while it is written. `between` is called before every
+        tile, and may end the work by what it raises. A grey picture goes through an RGB network as three equal channels.
         Raises `UsageError` (scale, tile), `LimitError` (memory), `ModelError`, `QualityError` (non-finite result).
         """
         wanted, notes = self._wanted(scale)
         size = _target(picture.height, wanted), _target(picture.width, wanted)
-        memory = memory or (hardware.memory() or (0, 0))[1]
-        pixels, alpha = picture.pixels, picture.alpha
+        pixels, alpha, metadata = picture.pixels, picture.alpha, picture.metadata.resized(size[1], size[0])
+        memory = memory or self._memory()
         if in_rows and alpha is None and self._is_native(pixels, size) and size[0] * size[1] >= _ROWS_FROM:
             side = self._tile(pixels, memory, in_rows=True) if tile is None else tile
             if side:
-                rows = Rows((*size, pixels.shape[2]), pixels.dtype, lambda: self._rows(pixels, side))
-                metadata = picture.metadata.resized(size[1], size[0])
+                rows = Rows((*size, pixels.shape[2]), pixels.dtype, lambda: self._rows(pixels, side, between))
                 return picture.replace(pixels=rows, metadata=metadata, notes=picture.notes + notes)
         check_fits(pixels, pixels.shape[2] + (alpha is not None), self._model_scale, size, memory)
         tile = self._tile(pixels, memory) if tile is None else tile
         if alpha is not None:
             pixels = fill_hidden(pixels, alpha)
             # The model for opacity as for colour, so that their edges lie at the same place and are equally sharp.
-            alpha = self._alpha(alpha, size, tile)
-        pixels = self._planes(pixels, size, tile)
-        metadata = picture.metadata.resized(size[1], size[0])
+            alpha = self._alpha(alpha, size, tile, between)
+        pixels = self._planes(pixels, size, tile, between)
         return picture.replace(pixels=pixels, alpha=alpha, metadata=metadata, notes=picture.notes + notes)
 
     def facts(self, scale: float | None = None) -> dict[str, str]:
@@ -122,15 +124,16 @@ class Upscaler:
 
     def use_exact(self) -> None:
         """Go on in float32, as after a result that was not sound. Raises as `mezzotint.load`."""
-        if self._exact is not None:
-            self.model, self._exact = self._exact(), None
+        with self._exchange:
+            if self._exact is not None:
+                self.model, self._exact = self._exact(), None
 
     def _array(self, image: np.ndarray, scale: float | None, tile: int | None) -> np.ndarray:
         if image.ndim == 4 and np.issubdtype(image.dtype, np.floating):
             if scale not in (None, self._model_scale):
                 raise UsageError(f"a bare 1 C H W array goes through the network alone: scale {self._model_scale}")
             if tile is None:
-                tile = self._tile(image[0].transpose(1, 2, 0), (hardware.memory() or (0, 0))[1])
+                tile = self._tile(image[0].transpose(1, 2, 0), self._memory())
             return self._tiled(image.astype(np.float32), self._finite, tile)
         planes = image[..., None] if image.ndim == 2 else image
         if planes.ndim != 3 or not 1 <= planes.shape[2] <= 4 or 0 in planes.shape:
@@ -156,35 +159,40 @@ class Upscaler:
     def _is_native(self, pixels: np.ndarray, size: tuple[int, int]) -> bool:
         return size == (pixels.shape[0] * self._model_scale, pixels.shape[1] * self._model_scale)
 
-    def _planes(self, pixels: np.ndarray, size: tuple[int, int], tile: int) -> np.ndarray:
+    def _planes(self, pixels: np.ndarray, size: tuple[int, int], tile: int, between: _Between) -> np.ndarray:
         """H W C -> h w C in the same type: through the model, then, where its scale is not the one wanted, to `size`."""
         kept, native = pixels.dtype, self._is_native(pixels, size)
         # Values are rounded once, at the end; so they stay floating where there is still something to do.
-        function = self._function(pixels, kept if native else np.dtype(np.float32))
+        function = self._function(pixels, kept if native else np.dtype(np.float32), between)
         result = self._tiled(pixels.transpose(2, 0, 1)[None], function, tile)[0]
         if not native:
             # One plane at a time, because interpolation works in float64.
-            result = np.stack([_to_type(imresize(plane, size=size), kept) for plane in result])
+            result = np.stack([to_type(imresize(plane, size=size), kept) for plane in result])
         return np.ascontiguousarray(result.transpose(1, 2, 0))
 
-    def _rows(self, pixels: np.ndarray, tile: int) -> Iterator[np.ndarray]:
+    def _rows(self, pixels: np.ndarray, tile: int, between: _Between) -> Iterator[np.ndarray]:
         """H W C -> bands h sW C in the same type, from top to bottom."""
-        image, function = pixels.transpose(2, 0, 1)[None], self._function(pixels, pixels.dtype)
+        image, function = pixels.transpose(2, 0, 1)[None], self._function(pixels, pixels.dtype, between)
         for band in bands(function, image, self._model_scale, self._halo(tile), tile, self.card.alignment or 1):
             yield np.ascontiguousarray(band[0].transpose(1, 2, 0))
 
-    def _function(self, pixels: np.ndarray, result: np.dtype) -> Callable[[np.ndarray], np.ndarray]:
+    def _function(self, pixels: np.ndarray, result: np.dtype, between: _Between) -> Callable[[np.ndarray], np.ndarray]:
         """What is done to each tile, 1 C H W of the type of `pixels` -> 1 C sH sW of type `result`."""
         in_bytes = pixels.dtype == result == np.uint8 and pixels.shape[2] == self.card.in_channels
-        if in_bytes and hasattr(self.model, "bytes"):
-            return self._bytes
-        return lambda part: _to_type(self._colours(_to_unit(part)), result)
 
-    def _alpha(self, alpha: np.ndarray, size: tuple[int, int], tile: int) -> np.ndarray:
+        def enlarged(part: np.ndarray) -> np.ndarray:
+            between()
+            if in_bytes and hasattr(self.model, "bytes"):
+                return self._bytes(part)
+            return to_type(self._colours(to_unit(part)), result)
+
+        return enlarged
+
+    def _alpha(self, alpha: np.ndarray, size: tuple[int, int], tile: int, between: _Between) -> np.ndarray:
         if alpha.min() == alpha.max():
             return np.full(size, alpha.flat[0], alpha.dtype)
         s = self._model_scale
-        large = self._planes(alpha[..., None], (alpha.shape[0] * s, alpha.shape[1] * s), tile)[..., 0]
+        large = self._planes(alpha[..., None], (alpha.shape[0] * s, alpha.shape[1] * s), tile, between)[..., 0]
         large = bounded_by_neighbours(large, alpha, s)
         return large if large.shape == size else cast(np.ndarray, imresize(large, size=size))
 
@@ -204,6 +212,10 @@ class Upscaler:
         working = getattr(self.model, "working", _WORKING)
         return tile_side(pixels, self._model_scale, self.card.halo, working, memory, in_rows=in_rows)
 
+    def _memory(self) -> int:
+        """Bytes that are free for one of those who may call at once; 0 where nobody knows."""
+        return (hardware.memory() or (0, 0))[1] // self.streams
+
     def _colours(self, image: np.ndarray) -> np.ndarray:
         """Picture channels to network channels and back: 1 C H W -> 1 C sH sW."""
         channels = image.shape[1]
@@ -220,16 +232,18 @@ class Upscaler:
         result = self.model.bytes(np.ascontiguousarray(part.transpose(0, 2, 3, 1)))  # type: ignore[attr-defined]
         # As `fault` says, of bytes.
         if result is None or (not result.any() and part.mean() > 8):
-            return _to_type(self._finite(_to_unit(part)), np.dtype(np.uint8))
+            return to_type(self._finite(to_unit(part)), np.dtype(np.uint8))
         return result.transpose(0, 3, 1, 2)
 
     def _finite(self, image: np.ndarray) -> np.ndarray:
         """The network; once more in float32 if the result is not sound."""
-        image = np.ascontiguousarray(image)
-        result = self.model(image)
-        if (wrong := fault(image, result)) and self._exact is not None:
+        image, model = np.ascontiguousarray(image), self.model
+        result = model(image)
+        if wrong := fault(image, result):
+            # Another thread may have done so before: what counts is which model has given this answer.
             self.use_exact()
-            wrong = fault(image, result := self.model(image))
+            if self.model is not model:
+                wrong = fault(image, result := self.model(image))
         if wrong:
             raise QualityError(f"{self.card.name} gave {wrong}, in float32 too; nothing was written")
         return result
@@ -283,18 +297,3 @@ def best_model(scale: float) -> tuple[str, str]:
 def _target(side: int, scale: float) -> int:
     """The side of the result: rounded half up, at least 1."""
     return max(1, math.floor(side * scale + 0.5))
-
-
-def _to_unit(part: np.ndarray) -> np.ndarray:
-    """Integer samples over the full range -> float32, 0 to 1; floating ones as they are."""
-    if np.issubdtype(part.dtype, np.floating):
-        return part.astype(np.float32)
-    return part.astype(np.float32) / np.float32(np.iinfo(part.dtype).max)
-
-
-def _to_type(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """0 to 1 -> samples of `dtype`, clipped, integers rounded half up."""
-    if np.issubdtype(dtype, np.floating):
-        return np.clip(values, 0, 1).astype(dtype)
-    top = np.iinfo(dtype).max
-    return np.floor(np.clip(values, 0, 1) * np.float32(top) + np.float32(0.5)).astype(dtype)

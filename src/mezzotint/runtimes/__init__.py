@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,10 +38,12 @@ def load(
     threads: int | None = None,
     *,
     ensemble: bool = False,
+    streams: int = 1,
 ) -> Model:
     """Load a model by name, run folder or file. `runtime="auto"` is OpenVINO; `precision="auto"` is the fastest one that
     is safe on this machine, f32 exact float32, int8 takes the model's int8 file; `threads=None` all that the process may
-    use; `ensemble` asks a super-resolution model eight times, turned and mirrored, and takes the mean.
+    use; `ensemble` asks a super-resolution model eight times, turned and mirrored, and takes the mean; of OpenVINO,
+    `streams` threads may call the model at once, each with its share of `threads`.
 
     Raises `UsageError` (unknown name, runtime, precision or a missing extra), `InputError`, `ModelError`.
     """
@@ -54,9 +56,13 @@ def load(
             raise UsageError(f"{name_or_path} generates images; an ensemble is for super-resolution")
         from mezzotint.runtimes.ensemble import Ensemble
 
-        return Ensemble(load(name_or_path, runtime, precision, threads))
+        return Ensemble(load(name_or_path, runtime, precision, threads, streams=streams))
     if runtime == "auto":
         runtime = "openvino"
+    if streams > 1 and runtime != "openvino":
+        raise UsageError(
+            f"the {runtime} runtime enlarges one picture at a time; choose 1 stream, or --runtime openvino"
+        )
     if runtime == "pytorch" and precision == "int8":
         raise UsageError("the pytorch runtime has no int8; choose --runtime openvino")
     deployed = catalog.QUANTIZED if precision == "int8" else catalog.DEPLOYED
@@ -66,8 +72,9 @@ def load(
 
         return bicubic.Bicubic(catalog.card(name_or_path))
     module = importlib.import_module(f"mezzotint.runtimes.{runtime}")
+    options: dict[str, Any] = {"threads": threads} | ({"streams": streams} if streams > 1 else {})
     try:
-        return module.load(path, read_card(path), precision, threads)
+        return module.load(path, read_card(path), precision, **options)
     except NoCardError:
         if path.suffix != catalog.DEPLOYED:
             raise
@@ -75,7 +82,7 @@ def load(
 
     facts = foreign.card(path)
     # Of a network that nothing is known of it is not known either that less exact arithmetic is safe.
-    model = module.load(path, facts, "f32" if precision == "auto" else precision, threads)
+    model = module.load(path, facts, "f32" if precision == "auto" else precision, **options)
     return foreign.Foreign(model, facts)
 
 

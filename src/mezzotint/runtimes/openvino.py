@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from mezzotint.hardware import thread_limit
 from mezzotint.image.tiling import Box, tiles
 from mezzotint.runtimes.openvino_bytes import for_bytes, shuffled
 from mezzotint.runtimes.openvino_parts import Parts, enlarges, taken_apart
+from mezzotint.runtimes.openvino_streams import Streams
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
@@ -28,12 +29,16 @@ _TRUNK_TILE, _TILE = (848, 1_000), (384, 5_000)
 
 
 class OpenVINO:
-    """`Model` on compiled parts; calls from several threads take turns, each uses all of the CPU anyway."""
+    """`Model` on compiled parts. As many calls at once as there are streams, each with its share of the threads; further
+    ones wait for their turn. `requests` is as in `Streams`.
+    """
 
-    def __init__(self, parts: Parts, card: Card, precision: str, compiled: Callable[[Any, str], Any]) -> None:
+    def __init__(self, parts: Parts, card: Card, precision: str, requests: Callable[[Any, str], list[Any]]) -> None:
         # Of an int8 model, the rest computes in `precision`.
         self.card, self.precision, self._rest = card, card.precision or precision, precision
-        self._parts, self._compiled, self._turn = parts, compiled, threading.Lock()
+        self._parts = parts
+        self._for_floats = Streams(lambda: parts, requests, precision)
+        self._for_bytes = Streams(lambda: for_bytes(parts), requests, precision)
 
     @property
     def working(self) -> tuple[int, int]:
@@ -46,16 +51,16 @@ class OpenVINO:
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
         """Run once; the inputs in the order of the file. A new size costs no compilation."""
-        with self._turn:
+        with self._for_floats.one() as requests:
             if len(inputs) > 1 or self._parts.trunk is self._parts.finish is None:
                 try:
-                    return self._for_floats.tail.infer(list(inputs), share_inputs=True)[0].copy()
+                    return requests.tail.infer(list(inputs), share_inputs=True)[0].copy()
                 except RuntimeError as error:
                     shapes = " and ".join(str(list(array.shape)) for array in inputs)
                     raise ModelError(
                         f"{self.card.name} does not take an input of shape {shapes} ({_cause(error)})"
                     ) from error
-            return _run(self._for_floats, inputs[0])[0]
+            return _run(requests, inputs[0])[0]
 
     def ports(self) -> tuple[list[tuple[str, list[int | None]]], list[tuple[str, list[int | None]]]]:
         """Type and shape of the inputs and of the outputs; None is any length."""
@@ -69,22 +74,9 @@ class OpenVINO:
         """The same for 8 bits: B H W C uint8, 0 to 255 -> B sH sW C uint8, clipped and rounded to the nearest; None if
         anything in the network's answer is not a number.
         """
-        with self._turn:
-            sr, totals = _run(self._for_bytes, lr)
+        with self._for_bytes.one() as requests:
+            sr, totals = _run(requests, lr)
         return sr if np.isfinite(totals).all() else None
-
-    @cached_property
-    def _for_floats(self) -> Parts:
-        return self._requests(self._parts)
-
-    @cached_property
-    def _for_bytes(self) -> Parts:
-        return self._requests(for_bytes(self._parts))
-
-    def _requests(self, parts: Parts) -> Parts:
-        """Something to run in place of each part. Compiled when first needed: most commands need one kind."""
-        trunk, tail = (part and self._compiled(part, self._rest) for part in (parts.trunk, parts.tail))
-        return Parts(trunk, tail, parts.finish and self._compiled(parts.finish, "f32"), parts.halo, parts.block)
 
 
 def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
@@ -129,23 +121,22 @@ def _window(array: np.ndarray, box: Box, scale: int = 1) -> np.ndarray:
     return array[:, *window] if array.dtype == np.uint8 else array[:, :, *window]
 
 
-def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> OpenVINO:
+def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None, streams: int = 1) -> OpenVINO:
     """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32, and int8 the same for
     what an int8 file has not in int8.
 
-    `threads=None` is OpenVINO's choice, within a container's quota. Raises `ModelError` if the file is damaged.
+    `threads=None` is OpenVINO's choice, within a container's quota; `streams` that many calls at once share them. Raises
+    `ModelError` if the file is damaged.
     """
     onnx_files.check(path)
     if precision in ("auto", "int8"):
         precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
-    if limit := threads or thread_limit():
-        options["INFERENCE_NUM_THREADS"] = limit
+    options = _options(threads, streams)
 
-    def compiled(model: Any, precision: str) -> Any:
-        hints = options | {"INFERENCE_PRECISION_HINT": precision}
+    def requests(model: Any, precision: str) -> list[Any]:
         with _damage(path):
-            return core().compile_model(model, "CPU", hints).create_infer_request()
+            compiled = core().compile_model(model, "CPU", options | {"INFERENCE_PRECISION_HINT": precision})
+            return [compiled.create_infer_request() for _ in range(streams)]
 
     with _damage(path):
         model = core().read_model(path)
@@ -154,7 +145,20 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
         if ours and not enlarges(model):
             raise ModelError(f"{path} does not turn one picture into another, as its card says")
         parts = taken_apart(model) if ours else Parts(None, model, None, 0)
-    return OpenVINO(parts, card, precision, compiled)
+    return OpenVINO(parts, card, precision, requests)
+
+
+def _options(threads: int | None, streams: int) -> dict[str, Any]:
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if streams > 1:
+        options["NUM_STREAMS"] = streams
+    if limit := threads or thread_limit():
+        options["INFERENCE_NUM_THREADS"] = limit
+        if limit < (os.cpu_count() or 1):
+            # OpenVINO binds threads to cores from the first one on, so that two processes with a part of the machine each
+            # would share the same cores while others are idle.
+            options["ENABLE_CPU_PINNING"] = False
+    return options
 
 
 def describe(path: Path) -> dict[str, Any]:
