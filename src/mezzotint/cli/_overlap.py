@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 # Results of more pixels are written before the next is begun, so that two of them are never held at once.
 _LARGE = 64_000_000
-# Results of fewer pixels may be made side by side; larger ones keep all threads busy by themselves, and may come in rows.
-_SMALL = 1 << 24
+# Results of up to so many pixels may be made side by side. Larger ones keep threads busy by themselves, and with a thread or
+# two each would take long to be interrupted.
+_SMALL = 1 << 22
 # How many files are under way bounds the threads; a pool starts them as they are needed.
 _MOST_THREADS = 1_000
 
@@ -53,7 +54,7 @@ def run(
             picture = line.tried(job, source.result)
             if picture is None:
                 continue
-            small = isinstance(picture, Picture) and picture.width * picture.height * work.scale**2 < _SMALL
+            small = isinstance(picture, Picture) and picture.width * picture.height * work.scale**2 <= _SMALL
             if small and in_streams is not None:
                 together, in_streams = work.in_streams(in_streams, picture, workers), None
             if small and together is not None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +41,8 @@ class Work:
     """The settings of a command, and the three steps, each of which may run in a thread of its own.
 
     `loading` is the model, on its way; `stop` is asked between tiles and frames and may raise; `on_frame` hears how many of
-    all frames of a film are done; `share` is among how many at a time the memory is shared out.
+    all frames of a film are done; `share` is among how many at a time the memory is shared out, of which `turns` lets as
+    many into the network as it takes.
     """
 
     loading: Future[Any]
@@ -54,6 +57,7 @@ class Work:
     stop: Callable[[], None]
     on_frame: Callable[[int, int], None]
     share: int = 1
+    turns: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
     def in_streams(self, choose: InStreams, picture: Picture, workers: int) -> Work | None:
         """The same for pictures like this one that are done side by side, `workers` being read or written; None if one
@@ -67,7 +71,8 @@ class Work:
             return None
         loaded: Future[Any] = Future()
         loaded.set_result(upscaler)
-        return replace(self, loading=loaded, share=upscaler.streams + workers)
+        turns = threading.Semaphore(upscaler.streams)
+        return replace(self, loading=loaded, share=upscaler.streams + workers, turns=turns)
 
     def read(self, job: Job) -> Picture | Animation | Film:
         """Decode a file, and refuse what its result could not be. Raises `InputError`, `LimitError`, `UsageError`."""
@@ -121,8 +126,9 @@ class Work:
 
     def enlarge_and_write(self, job: Job, source: Picture) -> dict[str, Any]:
         """Both, one after the other. Raises as they do."""
-        self.stop()
-        result = self.enlarge(job, source)
+        with self.turns:
+            self.stop()
+            result = self.enlarge(job, source)
         self.stop()
         return self.write(job, source, result)
 
