@@ -138,6 +138,28 @@ def sr_recipes() -> str:
     return _table((*headers, "against baseline"), rows)
 
 
+def gan_recipes() -> str:
+    """What changes of a GAN's recipe are worth at equal training time, the best first."""
+    path = RESULTS / "gan-recipes.json"
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    ranked = sorted(measured.items(), key=lambda item: item[1].get("fd_own", {}).get("ratio") or float("inf"))
+    rows = [
+        (
+            f"`{name}`",
+            result["why"],
+            f"{result['parameters']:,}" if result.get("parameters") else "",
+            f"{result['images'] / 1e3:.0f} k",
+            *(
+                f"{result[metric][kind]:.3f}" if metric in result else "diverged"
+                for metric, kind in (("fd_own", "ratio"), ("coverage_own", "value"), ("classifier_accuracy", "value"))
+            ),
+        )
+        for name, result in ranked
+    ]
+    headers = ("experiment", "why", "parameters", "images", "distance / floor", "coverage", "classifier accuracy")
+    return _table(headers, rows)
+
+
 def _table(headers: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [headers, tuple("---" for _ in headers), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

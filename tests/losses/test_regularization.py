@@ -139,3 +139,10 @@ def test_penalties_of_scored_images_share_one_gradient(monkeypatch):
     assert regularization.r1(scored, real, fake).item() == pytest.approx(2 * real.square().sum().item() / 3)
     assert regularization.r2(scored, real, fake).item() == pytest.approx(2 * fake.square().sum().item() / 3)
     assert len(calls) == 1
+
+
+@penalties
+def test_images_of_a_generator_in_bfloat16_are_punished_too(penalty):
+    real, fake = torch.randn(3, 1, 4, 4), torch.randn(3, 1, 4, 4).bfloat16()
+    scored = regularization.Scored(lambda images: images.float().square().sum((1, 2, 3)), real, fake)
+    assert torch.isfinite(penalty(scored, scored.real, scored.fake))

@@ -64,7 +64,7 @@ def gradient_penalty(
     x lies uniformly on the line between a real and a generated image, by torch's global random generator.
     """
     share = torch.rand(len(real), *[1] * (real.ndim - 1), device=real.device, dtype=real.dtype)
-    between = real.detach().lerp(fake.detach(), share)
+    between = real.detach().lerp(fake.detach().to(real.dtype), share)
     return (torch.linalg.vector_norm(_gradients(discriminator, between, *labels), dim=1) - 1).square().mean()
 
 
