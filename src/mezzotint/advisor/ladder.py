@@ -43,7 +43,7 @@ def ladder(survey: Survey, minutes: float, gpu: bool) -> list[Setting]:
     sides: list[float] = [side for side in _SIDES if side <= 1.05 * native]
     if survey.uniform and native <= max(_SIDES):
         sides = [side for side in sides if side < 0.95 * native] + [native]
-    # On a CPU, more steps are worth more than more images for the first hours (docs/log.md).
+    # On a CPU, more steps are worth more than more images at first (docs/log.md); for how long, nobody measured.
     batch = (128 if minutes >= 5 else 64) if gpu else (64 if minutes >= 120 else 32)
     settings = []
     for side in sides or [native]:
