@@ -16,7 +16,7 @@ from mezzotint.models.compact import Compact
 from mezzotint.models.srcnn import SRCNN
 from mezzotint.models.srresnet import SRResNet
 from mezzotint.runtimes import openvino as runtime
-from mezzotint.runtimes.openvino_parts import Parts, taken_apart
+from mezzotint.runtimes.openvino_parts import Parts, handed_on_in_bf16, taken_apart
 from mezzotint.runtimes.openvino_streams import Streams
 
 RNG = np.random.default_rng(0)
@@ -64,6 +64,28 @@ def test_together_they_compute_what_the_whole_does(folder: Path, name: str, monk
     for shape in ((1, 3, 5, 9), (2, 3, 31, 22)):
         lr = RNG.random(shape, np.float32)
         np.testing.assert_allclose(model(lr), whole([lr])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_tail_takes_features_in_bfloat16_as_what_they_are(folder: Path, name: str) -> None:
+    parts = taken_apart(openvino.Core().read_model(folder / f"{name}.onnx"))
+    narrow = handed_on_in_bf16(parts)
+    if parts.trunk is None:
+        assert narrow is parts
+        return
+    # In float32 else, so that this rounding is the whole difference.
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    models = {"f32": parts, "bf16": narrow}
+    trunks, tails = (
+        {kind: openvino.Core().compile_model(getattr(each, part), "CPU", hints) for kind, each in models.items()}
+        for part in ("trunk", "tail")
+    )
+    lr = RNG.random((2, 3, 12, 9), np.float32)
+    exact, raw = trunks["f32"]([lr])[0], trunks["bf16"]([lr])[0]
+    features = torch.from_numpy(raw.view(np.int16)).view(torch.bfloat16).float().numpy()
+    np.testing.assert_allclose(features, exact, rtol=2**-7)
+    expected, found = tails["f32"]([features])[0], tails["bf16"]([runtime._tensor(raw)])[0]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

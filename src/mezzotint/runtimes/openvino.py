@@ -19,13 +19,13 @@ from mezzotint.errors import ModelError, UsageError
 from mezzotint.hardware import thread_limit
 from mezzotint.image.tiling import Box, tiles
 from mezzotint.runtimes.openvino_bytes import for_bytes, shuffled
-from mezzotint.runtimes.openvino_parts import Parts, enlarges, taken_apart
+from mezzotint.runtimes.openvino_parts import Parts, enlarges, handed_on_in_bf16, taken_apart
 from mezzotint.runtimes.openvino_streams import Streams
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
 # Side of the largest tile worth it and bytes per pixel in bf16, measured with 64 channels: with a trunk, and without.
-_TRUNK_TILE, _TILE = (848, 1_000), (384, 5_000)
+_TRUNK_TILE, _TILE = (1_100, 800), (384, 5_000)
 
 
 class OpenVINO:
@@ -90,7 +90,7 @@ def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
     for core, padded in tiles(height, width, _TAIL_TILE if requests.trunk else max(height, width), requests.halo):
         whole = (padded.bottom - padded.top, padded.right - padded.left) == (height, width)
         last = requests.tail
-        last.infer([features if whole else _window(features, padded)], share_inputs=True, share_outputs=True)
+        last.infer([_tensor(features if whole else _window(features, padded))], share_inputs=True, share_outputs=True)
         if requests.finish is not None:
             residual, last = last.get_output_tensor(0), requests.finish
             last.infer([residual, lr if whole else _window(lr, padded)], share_inputs=True, share_outputs=True)
@@ -113,6 +113,16 @@ def _run(requests: Parts, lr: np.ndarray) -> tuple[np.ndarray, list[float]]:
             _window(sr, core, scale)[...] = _window(answer, inner, scale)
     assert sr is not None
     return sr, others
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """Features as a tail takes them: what numpy calls float16 are bfloat16."""
+    if array.dtype != np.float16:
+        return array
+    import openvino
+
+    array = np.ascontiguousarray(array)
+    return openvino.Tensor(array, array.shape, openvino.Type.bf16)
 
 
 def _window(array: np.ndarray, box: Box, scale: int = 1) -> np.ndarray:
@@ -145,6 +155,8 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
         if ours and not enlarges(model):
             raise ModelError(f"{path} does not turn one picture into another, as its card says")
         parts = taken_apart(model) if ours else Parts(None, model, None, 0)
+    if precision == "bf16":
+        parts = handed_on_in_bf16(parts)
     return OpenVINO(parts, card, precision, requests)
 
 

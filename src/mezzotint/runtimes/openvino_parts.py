@@ -4,6 +4,7 @@
   bits, it would be off by up to one and a half levels of 256, and 16-bit pictures would come out in steps.
 * What runs at a higher resolution than the input, behind the first pixel shuffle, is a tail that can be run in small tiles:
   its tensors are the widest by far and then stay in the cache, and it looks only a few pixels around.
+* Where the tail computes in bfloat16, features are handed on to it in bfloat16: half the memory of what is largest.
 * Feature maps that are only concatenated to be merged by a 1x1 convolution are merged one by one: no copies.
 """
 
@@ -56,6 +57,23 @@ def taken_apart(model: Any) -> Parts:
     if cut := _cut(tail):
         trunk, tail, halo = until(tail, _cut), _after(tail, _cut, with_lr=False), cut[1]
     return Parts(trunk, tail, finish, halo)
+
+
+def handed_on_in_bf16(parts: Parts) -> Parts:
+    """The parts with bfloat16 between trunk and tail; numpy, which has no such type, sees these features as float16."""
+    import openvino
+    from openvino import opset13 as ops
+
+    if parts.trunk is None:
+        return parts
+    trunk, tail = parts.trunk.clone(), parts.tail.clone()
+    result, (features, *others) = trunk.get_results()[0].input(0), tail.get_parameters()
+    result.replace_source_output(ops.convert(result.get_source_output(), "bf16").output(0))
+    trunk.validate_nodes_and_infer_types()
+    narrow = ops.parameter(features.get_partial_shape(), openvino.Type.bf16)
+    replace(features.output(0), ops.convert(narrow, "f32").output(0))
+    tail = openvino.Model(tail.get_results(), [narrow, *others])
+    return Parts(trunk, tail, parts.finish, parts.halo, parts.block)
 
 
 def _shuffled_once(model: Any) -> Any:
