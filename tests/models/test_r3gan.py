@@ -21,9 +21,24 @@ def test_the_last_sum_of_the_discriminator_is_a_convolution_over_the_lowest_reso
     assert torch.allclose(seen["project"], convolved, atol=1e-5)
 
 
+def test_without_a_basis_z_makes_every_value_of_the_lowest_stage():
+    torch.manual_seed(0)
+    z = torch.randn(6, 64)
+    ranks = {}
+    for basis in (True, False):
+        generator = r3gan.Generator(size=(12, 10), widths=(6, 4), basis=basis).eval()
+        seen = []
+        generator.stages[0].register_forward_pre_hook(lambda module, inputs, seen=seen: seen.append(inputs[0]))
+        assert generator(z).shape == (6, 1, 12, 10)
+        # Of one channel: with a basis, multiples of one map.
+        ranks[basis] = int(torch.linalg.matrix_rank(seen[0][:, 0].flatten(1), rtol=1e-4))
+    assert ranks == {True: 1, False: 6}
+
+
+@pytest.mark.parametrize("basis", [True, False])
 @pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
-def test_all_maps_and_their_gradients_have_the_memory_order_of_the_weights(order):
-    generator = r3gan.Generator(size=(12, 10), widths=(6, 4)).to(memory_format=order)
+def test_all_maps_and_their_gradients_have_the_memory_order_of_the_weights(order, basis):
+    generator = r3gan.Generator(size=(12, 10), widths=(6, 4), basis=basis).to(memory_format=order)
     discriminator = r3gan.Discriminator(size=(12, 10), widths=(6, 4)).to(memory_format=order)
     orders = []
 
