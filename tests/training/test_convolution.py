@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import nn
 
+from mezzotint.training import convolution
 from mezzotint.training.convolution import CheapGradients
+
+
+@pytest.fixture(autouse=True)
+def matrix_units(monkeypatch):
+    """What narrow maps gain by is computed alike, and to be right, on every CPU."""
+    monkeypatch.setattr(convolution, "_MATRIX_UNITS", True)
 
 
 def gradients(layers, images, mode):
@@ -73,3 +80,10 @@ def test_a_weights_gradient_that_is_to_be_differentiated_is_refused_by_nan():
         loss = layer(torch.randn(4, 2, 7, 7)).square().sum()
     (found,) = torch.autograd.grad(loss, layer.weight, create_graph=True)
     assert found.isnan().all()
+
+
+def test_without_matrix_units_narrow_maps_are_torchs(monkeypatch):
+    monkeypatch.setattr(convolution, "_MATRIX_UNITS", False)
+    with torch.autocast("cpu", torch.bfloat16), CheapGradients():
+        made = nn.Conv2d(2, 2, 3, padding=1)(torch.randn(4, 2, 7, 7))
+    assert made.grad_fn.name() == "ConvolutionBackward0"

@@ -39,6 +39,7 @@ class Generator(nn.Module):
         out_channels: int = 1,
         num_classes: int = 0,
         basis: bool = True,
+        shuffle: bool = True,
     ) -> None:
         super().__init__()
         self.size, self.latent_dim, self.out_channels, self.num_classes = (
@@ -47,7 +48,7 @@ class Generator(nn.Module):
             out_channels,
             num_classes,
         )
-        self.sizes = stage_sizes(self.size, len(widths))
+        self.sizes, self.shuffle = stage_sizes(self.size, len(widths)), shuffle
         total = blocks_per_stage * len(widths)
         self.embedding = nn.Embedding(num_classes, latent_dim) if num_classes else None
         places = 1 if basis else math.prod(self.sizes[0])
@@ -57,12 +58,13 @@ class Generator(nn.Module):
             nn.Sequential(*(Block(width, total) for _ in range(blocks_per_stage))) for width in widths
         )
         self.transitions = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(widths))
-        self.to_image = nn.Conv2d(widths[-1], out_channels * 4, 3, padding=1)
+        self.to_image = nn.Conv2d(widths[-1], out_channels * (4 if shuffle else 1), 3, padding=1)
         initialize(self.linear, *self.transitions, self.to_image)
-        # The four pixels that a place is shuffled into begin alike (Aitken et al. 2017, section 3), or their differences
-        # stay visible for long as a grid.
-        with torch.no_grad():
-            self.to_image.weight.copy_(self.to_image.weight[::4].repeat_interleave(4, 0))
+        if shuffle:
+            # The four pixels that a place is shuffled into begin alike (Aitken et al. 2017, section 3), or their differences
+            # stay visible for long as a grid.
+            with torch.no_grad():
+                self.to_image.weight.copy_(self.to_image.weight[::4].repeat_interleave(4, 0))
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """Images for noise `z` ~ N(0, 1) and, with classes, `labels` (int64)."""
@@ -75,7 +77,10 @@ class Generator(nn.Module):
             if index:
                 x = F.interpolate(self.transitions[index - 1](x), size=self.sizes[index], mode="bilinear")
             x = stage(x)
-        images = F.pixel_shuffle(self.to_image(F.leaky_relu(x, 0.2)), 2)
+        if self.shuffle:
+            images = F.pixel_shuffle(self.to_image(F.leaky_relu(x, 0.2)), 2)
+        else:
+            images = self.to_image(F.leaky_relu(F.interpolate(x, scale_factor=2.0, mode="bilinear"), 0.2))
         return images[:, :, : self.size[0], : self.size[1]]
 
 
