@@ -1,5 +1,7 @@
 """What follows from facts about pictures, the machine's speed and the time there is. Nothing is trained here."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -111,6 +113,14 @@ def test_penalties_grow_with_the_image_and_the_average_with_the_run():
     assert long["method"]["penalties"]["regularization.r2"] > 10 * short["method"]["penalties"]["regularization.r2"]
     assert 0.9 < short["ema"] < long["ema"] < 1
     assert short["log_every"] % 4 == 0 and short["log_every"] < long["log_every"] <= 100
+
+
+def test_nobody_is_promised_things_from_pictures_of_anything():
+    unlike = dataclasses.replace(pictures(), likeness=0.01)
+    labelled = dataclasses.replace(pictures(classes=[("a", 2500), ("b", 2500)]), likeness=0.01)
+    told = [planned(found).reasons[-1] for found in (pictures(), unlike, labelled)]
+    assert ["no layout in common" in line for line in told] == [False, True, False]
+    assert "shapes" in told[0] and "shapes" not in told[1]
 
 
 def test_small_grey_pictures_are_not_mirrored_for_they_may_be_letters():

@@ -88,3 +88,18 @@ def test_damaged_pictures_are_passed_over_and_nothing_else_is_an_error(tmp_path)
     save(tmp_path / "1.png")
     found = survey([tmp_path])
     assert found.count == 2 and len(found.sizes) == 1
+
+
+def test_likeness_tells_pictures_of_one_layout_from_pictures_of_anything(tmp_path):
+    rng = np.random.default_rng(0)
+    things = np.zeros((40, 40, 3))
+    things[10:30, 5:35] = 200
+    for index in range(40):
+        blocks = rng.integers(0, 256, (5, 5, 3)).repeat(8, 0).repeat(8, 1)
+        for kind, pixels in (("anything", blocks), ("things", 0.7 * things + 0.3 * blocks)):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / kind / f"{index}.png")
+    assert survey([tmp_path / "anything"]).likeness < 0.04 < 0.3 < survey([tmp_path / "things"]).likeness
+    for index in range(3):
+        save(tmp_path / "same" / f"{index}.png")
+    assert survey([tmp_path / "same"]).likeness == 1

@@ -20,6 +20,8 @@ FEWEST = 16
 # With fewer pictures a discriminator soon knows them all by heart.
 _FEW, _MANY = 1_500, 10_000
 _LABELLED = 50  # pictures that a class needs on average to be worth learning apart
+# Below this likeness pictures show things of all sorts at all places (`data/survey.py`).
+_UNLIKE = 0.04
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,9 @@ def _expectation(survey: Survey, setting: Setting, minutes: float, images: int) 
     text = f"{images:,} images seen = {max(1, round(images / survey.count)):,} passes over your pictures; "
     if share < 0.3:
         text += "colours and coarse blobs"
+    elif survey.likeness < _UNLIKE and not labels(survey):
+        text += "moods and textures rather than things, for your pictures have no layout in common; "
+        text += "one kind of them alone, or a sub-folder for each kind, gives more"
     elif share < 1:
         text += "rough shapes, no details"
     elif share < 4:
