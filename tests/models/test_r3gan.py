@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from mezzotint.models import r3gan
@@ -19,6 +20,18 @@ def test_the_last_sum_of_the_discriminator_is_a_convolution_over_the_lowest_reso
     kernels = discriminator.gather[:, None]
     convolved = F.conv2d(F.leaky_relu(seen["features"], 0.2), kernels, groups=6).flatten(1)
     assert torch.allclose(seen["project"], convolved, atol=1e-5)
+
+
+def test_interpolated_at_the_end_no_pixel_knows_whether_its_place_is_odd_or_even():
+    torch.manual_seed(0)
+    generator = r3gan.Generator(size=(15, 17), widths=(6, 4), shuffle=False).eval()
+    with torch.no_grad():
+        assert generator(torch.randn(2, 64)).shape == (2, 1, 15, 17)
+        # Alike at all places of the last stage, so alike at all pixels, whatever the last convolution has learnt.
+        nn.init.normal_(generator.to_image.weight)
+        generator.stages[-1].register_forward_hook(lambda module, inputs, output: torch.ones_like(output))
+        inner = generator(torch.randn(2, 64))[..., 2:-2, 2:-2]
+        assert inner.std() < 1e-6 < inner.abs().mean()
 
 
 def test_without_a_basis_z_makes_every_value_of_the_lowest_stage():

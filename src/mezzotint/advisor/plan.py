@@ -90,7 +90,10 @@ def recipe(survey: Survey, setting: Setting, minutes: float, images: int) -> dic
         "validations": 20,
         # About 250 lines in all; a multiple of four, for then every line has held-out images.
         "log_every": max(4, min(100, steps // 1000 * 4)),
-        "generator": {"name": "r3gan.Generator", **shared, "latent_dim": 64, "out_channels": channels},
+        "generator": {
+            "name": "r3gan.Generator", **shared, "latent_dim": 64, "out_channels": channels,
+            "basis": False, "shuffle": False,
+        },
         "discriminator": {"name": "r3gan.Discriminator", **shared, "in_channels": channels},
         "method": {
             "name": "gan.GAN", "game": "adversarial.relativistic",

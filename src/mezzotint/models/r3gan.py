@@ -8,7 +8,7 @@ Kept from the paper: no normalisation anywhere, fix-up initialisation (each bloc
 ReLU, a learnt basis at the lowest resolution, linear output, labels by an embedding beside z and by projection (Miyato and
 Koyama 2018). Deviations: dense 3x3 blocks where the paper has grouped inverted bottlenecks (on CPUs these cost 2.5 times
 more time per operation); average pooling and bilinear enlargement; pixel (un)shuffle at the image end, so that nothing runs
-at full resolution; any height and width.
+at full resolution, or bilinear enlargement at the generator's; any height and width.
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ __all__ = ["Discriminator", "Generator"]
 
 
 class Generator(nn.Module):
-    """`widths`: channels of each stage, from the lowest resolution up; every further stage doubles it, and the pixel
-    shuffle doubles it once more. `size` is height, width. The lowest stage begins with a learnt `basis` of one map for each
-    channel, which z only makes stronger or weaker, as in the paper; without, z makes every value of it (a linear layer, as
-    in DCGAN), for many more parameters and hardly more time.
+    """`widths`: channels of each stage, from the lowest resolution up; every further stage doubles it, and so does the end.
+    `size` is height, width.
+
+    The lowest stage begins with a learnt `basis` of one map for each channel, which z only makes stronger or weaker, as in
+    the paper; without, z makes every value of it (a linear layer, as in DCGAN), for many more parameters and hardly more
+    time. The last doubling is a pixel `shuffle`, or else bilinear interpolation before the last convolution: half as much
+    time again for the generator, and no grid of two pixels, which the shuffle leaves in the images for long.
     """
 
     def __init__(
