@@ -142,6 +142,16 @@ def test_the_report_lists_every_file_and_its_place_is_checked_first(tmp_path, ca
     assert not any((tmp_path / "x").glob("*.png"))
 
 
+def test_a_report_takes_the_place_of_no_picture(tmp_path, capsys):
+    source = picture(tmp_path / "a.png")
+    before = source.read_bytes()
+    (tmp_path / "r.json").mkdir()
+    for name in ("a.png", "r.txt", "r.json"):
+        assert run(source, "-o", tmp_path / "x.png", "--report", tmp_path / name) == 2
+        assert str(tmp_path / name) in capsys.readouterr().err
+    assert source.read_bytes() == before and not (tmp_path / "x.png").exists()
+
+
 def test_a_person_who_waits_sees_how_fast_it_goes(tmp_path, monkeypatch, capsys):
     for name in ("a.png", "b.png", "c.png"):
         picture(tmp_path / "in" / name)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mezzotint.cli._jobs import PIPE, Job
-from mezzotint.errors import MezzotintError, OutputError
+from mezzotint.errors import MezzotintError, OutputError, UsageError
 from mezzotint.files import write_bytes
 
 
@@ -106,9 +106,14 @@ class Report:
 
 
 def check_report(path: Path | None) -> None:
-    """See, before any work, that the report can be written. Raises `OutputError`."""
+    """See, before any work, that the report can be written. Raises `UsageError`, `OutputError`."""
     if path is None:
         return
+    # It takes the place of what is there, which under any other name may be a picture.
+    if path.suffix.lower() not in (".json", ".jsonl"):
+        raise UsageError(f"--report takes a name that ends with .json or .jsonl, not {path}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; the report cannot take its name")
     try:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
