@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import signal
 import subprocess
@@ -150,6 +151,37 @@ def test_a_report_takes_the_place_of_no_picture(tmp_path, capsys):
         assert run(source, "-o", tmp_path / "x.png", "--report", tmp_path / name) == 2
         assert str(tmp_path / name) in capsys.readouterr().err
     assert source.read_bytes() == before and not (tmp_path / "x.png").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("json_lines", [[], ["--json"]])
+def test_standard_output_that_is_full_loses_neither_picture_nor_report(tmp_path, json_lines):
+    source, report = picture(tmp_path / "a.png"), tmp_path / "r.json"
+    command = [sys.executable, "-c", PROGRAM, "upscale", source, "-m", "bicubic-x2", "--report", report, *json_lines]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(list(map(str, command)), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr.startswith("mezzotint: error: cannot write to standard output") and done.stderr.count("\n") == 1
+    assert done.returncode == 6 and (tmp_path / "a_x2.png").exists()
+    assert json.loads(report.read_text())["ok"] == 1
+
+
+def test_names_that_standard_output_cannot_say_end_nothing(tmp_path):
+    for name in ("ä.png", "日本.png"):
+        picture(tmp_path / "in" / name)
+    command = [sys.executable, "-c", PROGRAM, "upscale", "in", "-o", "out", "-m", "bicubic-x2"]
+    settings = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, check=False)
+    assert done.returncode == 0 and b"\xe4.png" in done.stdout and b"\\u65e5" in done.stdout
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_closed_standard_input_and_output_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("-", "-o", tmp_path / "b.png") == 3 and "standard input is closed" in capsys.readouterr().err
+    assert run("@-", "-o", tmp_path / "b.png") == 3 and "standard input is closed" in capsys.readouterr().err
+    source = picture(tmp_path / "a.png")
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run(source, "-o", "-") == 2
 
 
 def test_a_person_who_waits_sees_how_fast_it_goes(tmp_path, monkeypatch, capsys):

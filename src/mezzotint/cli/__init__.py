@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -51,6 +52,9 @@ def _root(
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: runs a command and ends the process with the documented exit code, one line per error."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Names of files may hold what the terminal's encoding does not: that is no reason to end.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     # --debug may stand anywhere: people add it to the end of the line that has just failed.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

@@ -167,10 +167,20 @@ def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
         yield path, Path(path.name), False
 
 
+def from_stdin(most: int = -1) -> bytes:
+    """What standard input holds, `most` bytes of it at most. Raises `InputError`."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed")
+    try:
+        return sys.stdin.buffer.read(most)
+    except OSError as error:
+        raise InputError(f"cannot read standard input: {error.strerror or error}") from error
+
+
 def _lines(name: str) -> list[str]:
     """The file names in a list, one a line, as `find` prints them: from the current folder on. `-` is standard input."""
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        data = from_stdin() if name == "-" else Path(name).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the list {name}: {getattr(error, 'strerror', None) or error}") from error
     found = [os.fsdecode(line) for line in data.splitlines() if line.strip()]

@@ -54,13 +54,13 @@ class Report:
             self.megapixels += row["width"] * row["height"] * row.get("frames", 1) / 1e6
         self._append(row)
         if self.as_json:
-            print(json.dumps(row), flush=True)
+            _say(json.dumps(row))
         elif job.target != PIPE:
             _print_row(row)
         self.on_row()
 
     def finish(self) -> None:
-        """Print the summary and write the report, every file in it; called whatever happened."""
+        """Write the report, every file in it, and print the summary; called whatever happened."""
         counts = {status: sum(row["status"] == status for row in self.rows) for status in ("ok", "failed", "skipped")}
         seconds = round(time.perf_counter() - self.start, 3)
         told = {row["input"] for row in self.rows}
@@ -71,13 +71,14 @@ class Report:
         ]
         size = {"n": self.total, **counts, "not_done": len(left), "seconds": seconds}
         summary = {"summary": True, **self.common, **size}
-        if self.as_json:
-            print(json.dumps(summary), flush=True)
         if self._lines:
             self._append(*left, summary)
         elif self.path is not None:
             body = json.dumps({**summary, "pictures": [*self.rows, *left]}, indent=1)
             write_bytes(self.path, body.encode() + b"\n")
+        # Last, because it fails where standard output is full or closed.
+        if self.as_json:
+            _say(json.dumps(summary))
 
     def end(self) -> None:
         """Raise what the exit code is to say: nothing, the one reason of all failures, or 1 for a mixture."""
@@ -160,10 +161,20 @@ def warn(note: str) -> None:
     print(f"mezzotint: warning: {note}", file=sys.stderr)
 
 
+def _say(line: str) -> None:
+    """A line on standard output. Raises `OutputError`; that its reader has gone, as `| head` does, stays what it is."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
 def _print_row(row: dict[str, Any]) -> None:
     if row["status"] == "ok":
         frames = f", {row['frames']} frames" if "frames" in row else ""
         size = f"{row['width']}x{row['height']}"
-        print(f"{row['input']} -> {row['output']} ({size}{frames}, {row['seconds']:.2f} s)", flush=True)
+        _say(f"{row['input']} -> {row['output']} ({size}{frames}, {row['seconds']:.2f} s)")
     elif row["status"] == "skipped":
-        print(f"{row['input']} skipped" + ("" if row["warnings"] else f": {row['output']} exists"), flush=True)
+        _say(f"{row['input']} skipped" + ("" if row["warnings"] else f": {row['output']} exists"))

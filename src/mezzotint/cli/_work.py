@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mezzotint import hardware
-from mezzotint.cli._jobs import PIPE, Job, kept_format
+from mezzotint.cli._jobs import PIPE, Job, from_stdin, kept_format
 from mezzotint.errors import InputError, LimitError, MezzotintError, OutputError, UsageError
 from mezzotint.image.film import Film
 from mezzotint.image.formats import check_size
@@ -216,7 +216,7 @@ def _is_apng(job: Job, source: Animation) -> bool:
 
 
 def _from_stdin() -> bytes:
-    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    data = from_stdin(LARGEST_FILE + 1)
     if len(data) > LARGEST_FILE:
         raise LimitError(f"standard input is larger than {LARGEST_FILE >> 30} GiB")
     return data

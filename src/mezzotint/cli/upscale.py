@@ -73,7 +73,7 @@ def upscale(
         raise UsageError("--overwrite and --skip-existing contradict each other")
     if frames not in ("all", "first"):
         raise UsageError(f"--frames takes 'all' or 'first', not '{frames}'")
-    if output == PIPE and (as_json or sys.stdout.isatty()):
+    if output == PIPE and (as_json or sys.stdout is None or sys.stdout.isatty()):
         raise UsageError("-o - writes the picture itself to standard output: send that to a file, and leave --json out")
     tile_side, most_memory, asked = _tile_side(tile), _bytes(memory), _streams.asked(streams, runtime)
     if model is None:
