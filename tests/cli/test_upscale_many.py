@@ -184,6 +184,30 @@ def test_closed_standard_input_and_output_are_told(tmp_path, monkeypatch, capsys
     assert run(source, "-o", "-") == 2
 
 
+def test_names_that_no_file_can_have_are_told_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = picture(tmp_path / "a.png")
+    for target in ("a" * 300 + ".png", Path("out") / ("b" * 300) / "c.png"):
+        assert run(source, "-o", target) == 6 and "cannot" in capsys.readouterr().err
+    # The name of the result is longer than that of the source.
+    assert run(picture(tmp_path / ("c" * 251 + ".png"))) == 6 and "_x2.png" in capsys.readouterr().err
+    assert run("d" * 300 + ".png", "-o", "a_x2.png", "--skip-existing") == 3
+    assert run("@" + "e" * 300, "-o", "out") == 3
+    assert run("", "-o", "everything") == 2 and "empty name" in capsys.readouterr().err
+
+
+def test_lists_by_find_print0_and_by_windows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = [picture(tmp_path / name).name for name in ("a\nb.png", "c.png")]
+    piped(monkeypatch, b"".join(name.encode() + b"\0" for name in names))
+    assert run("@-", "-o", "zeros") == 0
+    assert sorted(path.name for path in (tmp_path / "zeros").iterdir()) == names
+    (tmp_path / "list").write_bytes("\ufeffc.png\r\n".encode())
+    assert run("@list", "-o", "marked") == 0
+    (tmp_path / "list").write_bytes("\ufeffc.png\r\n".encode("utf-16-le"))
+    assert run("@list", "-o", "wide") == 3 and "UTF-16" in capsys.readouterr().err
+
+
 def test_a_person_who_waits_sees_how_fast_it_goes(tmp_path, monkeypatch, capsys):
     for name in ("a.png", "b.png", "c.png"):
         picture(tmp_path / "in" / name)

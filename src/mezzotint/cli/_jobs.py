@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import itertools
 import os
+import stat
 import sys
 import tempfile
 from collections import defaultdict
@@ -57,7 +59,7 @@ def plan(
     asked = format_name.lower()
     format_name = asked.upper() if asked.upper() in FILMS else asked if asked == "keep" else by_name(format_name).name
     sources = list(_sources(inputs, recursive))
-    as_file = output is not None and (output == PIPE or (output.suffix.lower() in _READ and not output.is_dir()))
+    as_file = output is not None and (output == PIPE or (output.suffix.lower() in _READ and not _is_folder(output)))
     if as_file and len(sources) > 1:
         raise UsageError(f"{output} is one file and there are {len(sources)} inputs; give a folder to -o")
     jobs = []
@@ -104,7 +106,7 @@ def check_targets(jobs: Iterable[Job], *, overwrite: bool) -> None:
     for job in jobs:
         if job.target == PIPE:
             continue
-        if job.target.is_dir():
+        if _is_folder(job.target):
             raise UsageError(f"{job.target} is a folder; a result cannot take its name")
         if not overwrite and os.path.lexists(job.target):
             raise UsageError(f"{job.target} exists; use --overwrite to replace it or --skip-existing to leave it out")
@@ -115,6 +117,16 @@ def check_targets(jobs: Iterable[Job], *, overwrite: bool) -> None:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def _is_folder(target: Path) -> bool:
+    """Whether there is a folder of this name. Raises `OutputError` for a name that no file can have."""
+    try:
+        return stat.S_ISDIR(target.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {target}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def clear_leftovers(jobs: Iterable[Job]) -> None:
@@ -144,12 +156,15 @@ def _sources(inputs: Iterable[str], recursive: bool) -> Iterable[tuple[Path, Pat
 def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
     """What one argument stands for."""
     path = Path(text)
-    if text.startswith("@") and not path.exists():
+    if not text:
+        raise UsageError("an input is an empty name; the current folder is .")
+    # In place of `Path.exists`, which raises where a name is too long for a file to have.
+    if text.startswith("@") and not os.path.lexists(path):
         for line in _lines(text[1:]):
             listed = Path(line)
             inside = not listed.is_absolute() and ".." not in listed.parts
             yield listed, listed if inside else Path(listed.name), False
-    elif not path.exists() and glob.has_magic(text):
+    elif not os.path.lexists(path) and glob.has_magic(text):
         fixed = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
         found = [Path(name) for name in sorted(glob.glob(text, recursive=True))]  # noqa: PTH207 (absolute patterns)
         found = [name for name in found if name.is_dir() or name.suffix.lower() in _READ]
@@ -161,7 +176,7 @@ def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
                 yield name, name.relative_to(fixed), False
             elif not text.endswith("**"):
                 yield from ((file, file.relative_to(name), True) for file in _pictures(name, recursive))
-    elif path.is_dir():
+    elif os.path.isdir(path):  # noqa: PTH112 (neither raises this)
         yield from ((file, file.relative_to(path), True) for file in _pictures(path, recursive))
     else:
         yield path, Path(path.name), False
@@ -178,12 +193,18 @@ def from_stdin(most: int = -1) -> bytes:
 
 
 def _lines(name: str) -> list[str]:
-    """The file names in a list, one a line, as `find` prints them: from the current folder on. `-` is standard input."""
+    """The file names in a list, one a line, or ended by zeros, as `find` prints them: from the current folder on. `-` is
+    standard input.
+    """
     try:
         data = from_stdin() if name == "-" else Path(name).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the list {name}: {getattr(error, 'strerror', None) or error}") from error
-    found = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(f"the list {name} is written in UTF-16; write it in UTF-8")
+    data = data.removeprefix(codecs.BOM_UTF8)
+    lines = data.split(b"\0") if b"\0" in data else data.splitlines()
+    found = [os.fsdecode(line) for line in lines if line.strip()]
     if not found:
         raise InputError(f"the list {name} names no file")
     return found

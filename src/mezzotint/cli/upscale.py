@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -93,7 +94,7 @@ def upscale(
     jobs = plan(inputs, output, format_name, f"_x{scale:g}", recursive=recursive, first_frame=frames == "first")
     jobs = jobs[_share(shard)]
     unable = _unable(jobs)
-    skipped = {job for job in jobs if skip_existing and job.target != PIPE and job.target.exists()}
+    skipped = {job for job in jobs if skip_existing and job.target != PIPE and os.path.exists(job.target)}  # noqa: PTH110 (neither raises this)
     to_do = [job for job in jobs if job not in skipped and job not in unable]
     check_targets(to_do, overwrite=overwrite)
     check_report(report)
