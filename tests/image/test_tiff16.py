@@ -119,6 +119,28 @@ def test_other_depths_are_refused_or_told():
     np.testing.assert_array_equal(decode(stream.getvalue(), first_frame=True).pixels, pages[0])
 
 
+@pytest.mark.parametrize(
+    ("kind", "channels", "why"),
+    [(np.int8, 1, "signed numbers of 8"), (np.float32, 3, "floating-point colours"), (np.float64, 1, "of 64 bits")],
+)
+def test_whole_files_of_kinds_that_are_not_read_are_not_called_damaged(kind, channels, why):
+    tifffile = pytest.importorskip("tifffile")
+    values = np.full((9, 8, 3) if channels == 3 else (9, 8), -1 if kind is np.int8 else 0.5, kind)
+    stream, photometric = io.BytesIO(), "rgb" if channels == 3 else "minisblack"
+    tifffile.imwrite(stream, values, photometric=photometric, metadata=None)
+    with pytest.raises(InputError, match=why) as found:
+        decode(stream.getvalue(), "a.tif")
+    assert str(found.value).startswith("a.tif: it holds") and "damaged" not in str(found.value)
+
+
+def test_a_bigtiff_that_is_not_read_is_not_called_damaged():
+    tifffile = pytest.importorskip("tifffile")
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, samples(3), photometric="rgb", metadata=None, bigtiff=True, byteorder=">")
+    with pytest.raises(InputError, match="byte order MM is not read; convert"):
+        decode(stream.getvalue(), "a.tif")
+
+
 def test_twelve_bits_go_over_the_full_range():
     # Pillow writes no 12 bits: of a file of 8 bits and 3 x 1 pixels, depth and width are changed, for two samples.
     stream = io.BytesIO()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mezzotint.errors import InputError, LimitError, MezzotintError
-from mezzotint.image import heic, png16, tiff16
+from mezzotint.image import heic, png16, tiff16, tiff_directory
 from mezzotint.image.formats import FORMATS, describe, sniff
 from mezzotint.image.metadata import Metadata, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
@@ -43,6 +43,8 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             heif = heic.open_image(data)
             check_pixels(name, heif.size[0], heif.size[1], max_pixels)
             return heic.read(heif)
+        if found == "TIFF":
+            _check_samples(data)
         if found == "TIFF" and (layout := tiff16.layout(data)) is not None:
             check_pixels(name, layout.width, layout.height, max_pixels)
             _check_single(name, found, layout.pages, first_frame)
@@ -87,6 +89,19 @@ def _check_single(name: str, found: str, frames: int, first_frame: bool) -> None
     if frames > 1 and not first_frame:
         what = "pages" if found == "TIFF" else "frames"
         raise InputError(f"{name} holds {frames} {what}; --frames first takes the first one")
+
+
+def _check_samples(data: bytes) -> None:
+    """Refuse what Pillow knows no mode for, or opens as if it were something else. Raises `InputError`, `ValueError`."""
+    directory = tiff_directory.first(data)
+    # 258: bits a sample; 262: 2 or more are colours; 339: 2 is signed, 3 floating.
+    depth, colour = directory.number(data, 258, 1), directory.number(data, 262, 1) > 1
+    kind = directory.number(data, 339, 1)
+    if kind == 2 and (colour or depth < 16):
+        raise InputError(f"it holds signed numbers of {depth} bits; convert it to 8 or 16 bits without sign")
+    if kind == 3 and (colour or depth != 32):
+        what = "colours" if colour else "grey"
+        raise InputError(f"it holds floating-point {what} of {depth} bits; convert it to 16-bit integers")
 
 
 def _deep_tiff_notes(image: Any, name: str) -> tuple[str, ...]:

@@ -139,7 +139,7 @@ def _deep_grey(samples: np.ndarray, mode: str) -> np.ndarray:
             raise InputError("its floating-point values are not within 0 to 1; convert it to 16 bits first")
         return np.floor(samples.astype(np.float64) * 65_535 + 0.5).astype(np.uint16)
     if mode == "I" and not (samples.min() >= 0 and samples.max() <= 65_535):
-        raise InputError("its 32-bit values are not within 0 to 65,535; convert it to 16 bits first")
+        raise InputError("its values are not within 0 to 65,535; convert it to 16 bits without sign first")
     return samples.astype(np.uint16)
 
 

@@ -6,6 +6,8 @@ import struct
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mezzotint.errors import InputError
+
 _CODES = {3: "H", 4: "I", 16: "Q"}
 _MOST_ENTRIES = 4096
 
@@ -44,10 +46,10 @@ class Directory:
 
 
 def first(data: bytes) -> Directory:
-    """The first directory of a TIFF or BigTIFF file. Raises `ValueError`."""
+    """The first directory of a TIFF or BigTIFF file. Raises `ValueError`, `InputError`."""
     order, big = {b"II": "<", b"MM": ">"}[data[:2]], data[2:4] in (b"+\0", b"\0+")
     if big and order == ">":
-        raise ValueError("big-endian BigTIFF is beyond Pillow")
+        raise InputError("BigTIFF of the byte order MM is not read; convert it to a plain TIFF")
     if len(data) < 16:
         raise ValueError("it is truncated")
     (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
