@@ -52,6 +52,13 @@ def test_frames_times_plays_and_opacity_come_back(tmp_path, suffix, alpha, plays
             np.testing.assert_array_equal(again.alpha, frame.alpha)
 
 
+def test_avif_of_a_wide_gamut_says_so(tmp_path):
+    write_frames(scene(), tmp_path / "a.avif", TIMES)
+    data = (tmp_path / "a.avif").read_bytes().replace(b"colrnclx\0\1\0\r", b"colrnclx\0\x09\0\x10")
+    found = read_animation(data)
+    assert found.metadata.png_colour == ((b"cICP", b"\x09\x10\0\1"),)
+
+
 def test_avif_comes_close(tmp_path):
     write_frames(scene(), tmp_path / "a.avif", TIMES)
     found = read_animation((tmp_path / "a.avif").read_bytes())

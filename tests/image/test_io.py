@@ -286,6 +286,17 @@ def test_lab_tiffs_are_converted():
     assert pixels.shape == (3, 4, 3) and np.abs(pixels - 119).max() <= 3
 
 
+def test_avif_of_a_wide_gamut_stays_one_in_png_and_that_is_told_elsewhere():
+    data, usual = encoded(Picture(SMOOTH), "AVIF")[0], b"colrnclx\0\1\0\r"
+    assert usual in data and not decode(data).metadata.png_colour
+    # Display P3, which Pillow's encoder does not state.
+    wide = decode(data.replace(usual, b"colrnclx\0\x0c\0\r"))
+    whole, notes = encoded(wide, "PNG")
+    assert b"cICP\x0c\r\0\1" in whole and not notes
+    assert any("gamma or colour space" in note for note in encoded(wide, "AVIF")[1])
+    assert not decode(data.replace(usual, b"colrnclx\0\2\0\2")).metadata.png_colour
+
+
 def test_deep_avif_is_told(monkeypatch):
     data = encoded(Picture(SMOOTH), "AVIF")[0]
     assert not decode(data).notes

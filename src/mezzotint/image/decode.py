@@ -13,7 +13,7 @@ import numpy as np
 from mezzotint.errors import InputError, LimitError, MezzotintError
 from mezzotint.image import heic, png16, tiff16, tiff_directory
 from mezzotint.image.formats import FORMATS, describe, sniff
-from mezzotint.image.metadata import Metadata, without_prefix
+from mezzotint.image.metadata import Metadata, as_cicp, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             picture = picture.replace(pixels=wide.astype(np.uint16))
         if found == "PNG":
             picture = picture.replace(metadata=picture.metadata.replace(png_colour=colour))
+        if found == "AVIF" and not picture.metadata.icc:
+            picture = picture.replace(metadata=picture.metadata.replace(png_colour=avif_colour(data)))
         notes += picture.notes
         if found == "AVIF" and (depth := _avif_depth(data)) > 8:
             notes += (f"{depth}-bit AVIF: read with 8 bits a channel",)
@@ -149,6 +151,13 @@ def _avif_depth(data: bytes) -> int:
     """Bits a channel from the pixel information box: its type, 4 bytes of version and flags, a count, the bits."""
     place = data.find(b"pixi", 0, 65_536)
     return data[place + 9] if 0 < place < len(data) - 9 else 8
+
+
+def avif_colour(data: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """What the colour information box says, as PNG says it: two bytes each for primaries and transfer function."""
+    place = data.find(b"colrnclx", 0, 65_536) + 8
+    numbers = data[place : place + 4] if place >= 8 else b""
+    return as_cicp(int.from_bytes(numbers[:2], "big"), int.from_bytes(numbers[2:], "big")) if len(numbers) == 4 else ()
 
 
 @contextmanager

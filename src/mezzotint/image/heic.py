@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from mezzotint.errors import missing_extra
-from mezzotint.image.metadata import Metadata, without_prefix
+from mezzotint.image.metadata import Metadata, as_cicp, without_prefix
 from mezzotint.image.picture import Picture
-
-# Colour primaries of BT.709, and unspecified ones, with the transfer functions in use for them: sRGB, near enough.
-_USUAL_PRIMARIES, _USUAL_TRANSFER = (1, 2), (1, 2, 6, 13)
 
 
 def open_image(data: bytes) -> Any:
@@ -36,13 +33,10 @@ def read(image: Any) -> Picture:
     colours = 1 if planes.shape[2] < 3 else 3
     alpha = np.ascontiguousarray(planes[..., colours]) if planes.shape[2] > colours else None
     info = image.info
-    colour: tuple[tuple[bytes, bytes], ...] = ()
     profile = info.get("nclx_profile") or {}
     primaries, transfer = profile.get("color_primaries", 2), profile.get("transfer_characteristics", 2)
     icc = info.get("icc_profile")
-    if not icc and (primaries not in _USUAL_PRIMARIES or transfer not in _USUAL_TRANSFER):
-        # The same numbers (ITU-T H.273) stand in PNG's cICP; RGB, full range.
-        colour = ((b"cICP", bytes([primaries, transfer, 0, 1])),)
+    colour = () if icc else as_cicp(primaries, transfer)
     metadata = Metadata(without_prefix(info.get("exif")), icc or None, info.get("xmp") or None, png_colour=colour)
     # EXIF may still name the turn that the file itself has prescribed and libheif has made.
     return Picture(np.ascontiguousarray(planes[..., :colours]), alpha, "HEIC", False, metadata.upright())

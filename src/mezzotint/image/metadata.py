@@ -21,6 +21,8 @@ _XMP_TAG = 700
 # Tags of a TIFF's own directory that describe the picture rather than how it is stored.
 _DESCRIPTIVE = (269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 33432)
 EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
+# Colour primaries of BT.709, and unspecified ones, with the transfer functions in use for them: sRGB, near enough.
+_USUAL_PRIMARIES, _USUAL_TRANSFER = (1, 2), (1, 2, 6, 13)
 # IPTC's terms for where pixels come from: http://cv.iptc.org/newscodes/digitalsourcetype/
 ENHANCED = "algorithmicallyEnhanced"
 GENERATED = "trainedAlgorithmicMedia"
@@ -108,6 +110,14 @@ def without_prefix(exif: Any) -> bytes | None:
         return None
     exif = exif.removeprefix(_PREFIX)
     return exif if exif[:4] in (b"II*\0", b"MM\0*") else None
+
+
+def as_cicp(primaries: int, transfer: int) -> tuple[tuple[bytes, bytes], ...]:
+    """What AVIF and HEIC say of colours by the numbers of ITU-T H.273, as PNG says it; sRGB goes unsaid."""
+    if primaries in _USUAL_PRIMARIES and transfer in _USUAL_TRANSFER:
+        return ()
+    # The same numbers; RGB, full range.
+    return ((b"cICP", bytes([primaries % 256, transfer % 256, 0, 1])),)
 
 
 def _bytes_or_none(value: Any) -> bytes | None:
