@@ -77,7 +77,7 @@ def bomb():
         (lambda: b"Dear reader,\nthis is a letter.\n", 3, "text"),
         (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n", 3, "PostScript"),
         (lambda: os.urandom(100), 3, "not an image"),
-        (bomb, 4, "120 million"),
+        (bomb, 4, "120,000,000 pixels"),
     ],
 )
 def test_what_is_no_picture_is_one_clear_line(make, code, words, upscale, tmp_path):

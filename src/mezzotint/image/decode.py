@@ -82,8 +82,8 @@ def check_pixels(name: str, width: int, height: int, max_pixels: int) -> None:
         raise InputError(f"{name} claims to have {width} x {height} pixels")
     if width * height > max_pixels:
         raise LimitError(
-            f"{name} has {width:,} x {height:,} = {width * height / 1e6:.0f} million pixels, more than the limit of "
-            f"{max_pixels / 1e6:.0f} million; if it can be trusted, raise the limit with --max-pixels"
+            f"{name} has {width:,} x {height:,} = {width * height:,} pixels, more than the limit of {max_pixels:,}; "
+            "if it can be trusted, raise the limit with --max-pixels"
         )
 
 

@@ -42,7 +42,7 @@ def check_fits(pixels: np.ndarray, planes: int, scale: int, size: tuple[int, int
         needed += grown * planes * 4 + max(grown, size[0] * size[1]) * 8
     if memory and needed > memory:
         raise LimitError(
-            f"the result of {size[1]:,} x {size[0]:,} pixels needs about {needed / 2**30:.1f} GiB of memory and "
-            f"{memory / 2**30:.1f} GiB may be used; take a smaller scale, cut the picture up, or, if it is opaque, write "
-            "PNG at the model's own scale, which needs little"
+            f"the result of {size[1]:,} x {size[0]:,} pixels needs about {needed / 1e6:,.1f} MB of memory and "
+            f"{memory / 1e6:,.1f} MB may be used (--memory, or what is free); take a smaller scale, cut the picture up, or, "
+            "if it is opaque and large, write PNG at the model's own scale, which needs little"
         )
