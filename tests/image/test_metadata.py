@@ -64,6 +64,18 @@ def camera_exif():
     return exif.tobytes().removeprefix(b"Exif\0\0")
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_tiff_without_a_resolution_gets_none(kind):
+    stream = io.BytesIO()
+    Image.fromarray(np.full((9, 8), 200, kind)).save(stream, "TIFF")
+    found = decode(stream.getvalue())
+    assert found.metadata.dpi is None
+    for name in ("PNG", "JPEG", "TIFF"):
+        stream = io.BytesIO()
+        encode(found, stream, name)
+        assert decode(stream.getvalue()).metadata.dpi is None
+
+
 @pytest.mark.parametrize("format_name", ["PNG", "PNG16", "JPEG", "WebP", "AVIF", "TIFF"])
 def test_metadata_survives(format_name):
     metadata = Metadata(exif=camera_exif(), icc=SRGB, xmp=b"<x:xmpmeta>packet</x:xmpmeta>", dpi=(300.0, 300.0))

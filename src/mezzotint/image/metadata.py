@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PREFIX = b"Exif\0\0"
 _ORIENTATION, _EXIF_IFD, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
-_XMP_TAG = 700
+_XMP_TAG, _X_RESOLUTION, _Y_RESOLUTION = 700, 282, 283
 # Tags of a TIFF's own directory that describe the picture rather than how it is stored.
 _DESCRIPTIVE = (269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 33432)
 EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
@@ -43,11 +43,13 @@ class Metadata:
         """Collect from a loaded Pillow image's `info`; damaged parts are left out rather than passed on."""
         info = image.info
         xmp = info.get("xmp")
+        # Of a TIFF that says nothing of its resolution Pillow says one pixel an inch.
+        unsaid = image.format == "TIFF" and not {_X_RESOLUTION, _Y_RESOLUTION} <= set(image.tag_v2)  # type: ignore[attr-defined]
         return cls(
             exif=_tiff_exif(image) if image.format == "TIFF" else without_prefix(info.get("exif")),
             icc=_bytes_or_none(info.get("icc_profile")),
             xmp=_bytes_or_none(xmp.encode() if isinstance(xmp, str) else xmp),
-            dpi=_sane_dpi(info.get("dpi")),
+            dpi=None if unsaid else _sane_dpi(info.get("dpi")),
         )
 
     def pillow_info(self) -> dict[str, Any]:
