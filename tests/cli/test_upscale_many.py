@@ -208,6 +208,19 @@ def test_lists_by_find_print0_and_by_windows(tmp_path, monkeypatch, capsys):
     assert run("@list", "-o", "wide") == 3 and "UTF-16" in capsys.readouterr().err
 
 
+def test_an_output_folder_inside_the_input_is_no_input_of_the_next_run(tmp_path, capsys):
+    for name in ("a.png", "sub/b.png"):
+        picture(tmp_path / "in" / name)
+    command = (tmp_path / "in", "-o", tmp_path / "in" / "sub" / "large", "--recursive")
+    assert run(*command) == 0
+    picture(tmp_path / "in" / "c.png")
+    assert run(*command, "--skip-existing") == 0 and capsys.readouterr().out.count(" skipped") == 2
+    large = tmp_path / "in" / "sub" / "large"
+    assert sorted(str(file.relative_to(large)) for file in large.rglob("*.png")) == ["a.png", "c.png", "sub/b.png"]
+    assert run(tmp_path / "in", "-o", tmp_path / "in", "--recursive") == 2
+    assert run(large, "-o", large, "--recursive") == 2
+
+
 def test_a_person_who_waits_sees_how_fast_it_goes(tmp_path, monkeypatch, capsys):
     for name in ("a.png", "b.png", "c.png"):
         picture(tmp_path / "in" / name)

@@ -60,6 +60,9 @@ def plan(
     format_name = asked.upper() if asked.upper() in FILMS else asked if asked == "keep" else by_name(format_name).name
     sources = list(_sources(inputs, recursive))
     as_file = output is not None and (output == PIPE or (output.suffix.lower() in _READ and not _is_folder(output)))
+    if output is not None and not as_file:
+        # What an earlier run of the same command has made is no input of this one.
+        sources = [source for source in sources if not _made_earlier(source, output.resolve())]
     if as_file and len(sources) > 1:
         raise UsageError(f"{output} is one file and there are {len(sources)} inputs; give a folder to -o")
     jobs = []
@@ -151,6 +154,12 @@ def _sources(inputs: Iterable[str], recursive: bool) -> Iterable[tuple[Path, Pat
             if identity not in seen:
                 seen.add(identity)
                 yield file, place, in_folder
+
+
+def _made_earlier(source: tuple[Path, Path, bool], output: Path) -> bool:
+    """Whether a file from a named folder lies in the folder `output`, which is one of those inside the named one."""
+    file, place, from_folder = source
+    return from_folder and output in (folder.resolve() for folder in file.parents[: len(place.parts) - 1])
 
 
 def _matches(text: str, recursive: bool) -> Iterable[tuple[Path, Path, bool]]:
