@@ -74,6 +74,14 @@ def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = True) -> Non
         stream.write(data)
 
 
+def check_place(path: str | Path) -> None:
+    """See, before long work, that a file can be written into the folder of `path`. Raises `OutputError`."""
+    try:
+        tempfile.TemporaryFile(dir=Path(path).parent).close()
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def make_folder(path: str | Path) -> Path:
     """Create a folder and its parents if need be. Raises `OutputError`."""
     path = Path(path)

@@ -100,6 +100,13 @@ def test_the_report_as_a_file(run, photos, tmp_path) -> None:
     assert json.loads(output.read_text())["scale"] == 4
 
 
+@pytest.mark.parametrize("option", ["--output", "--panel"])
+def test_a_folder_that_is_not_there_is_told_before_the_work(run, photos, tmp_path, option) -> None:
+    path = tmp_path / "none" / "r.png"
+    code, out, err = run("bicubic-x4", photos, option, path)
+    assert code == 6 and out == "" and str(path) in err
+
+
 def test_a_zip_of_pictures_equals_their_folder(run, photos, tmp_path) -> None:
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         for file in photos.iterdir():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any
 
 from mezzotint.cli._jobs import PIPE, Job
 from mezzotint.errors import MezzotintError, OutputError, UsageError
-from mezzotint.files import write_bytes
+from mezzotint.files import check_place, write_bytes
 
 
 class Report:
@@ -115,10 +114,7 @@ def check_report(path: Path | None) -> None:
         raise UsageError(f"--report takes a name that ends with .json or .jsonl, not {path}")
     if path.is_dir():
         raise UsageError(f"{path} is a folder; the report cannot take its name")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise OutputError(f"cannot write the report {path}: {error.strerror or error}") from error
+    check_place(path)
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def evaluate(
     for path in (output, pictures, panel):
         if path is not None and path.exists() and not overwrite:
             raise UsageError(f"{path} exists; use --overwrite to replace it")
+        if path is not None:
+            files.check_place(path)
     for path in (pictures, panel):
         if path is not None and path.suffix.lower() not in WRITTEN_SUFFIXES:
             raise UsageError(f"{path}: a picture's name ends with one of {', '.join(WRITTEN_SUFFIXES)}")
