@@ -119,3 +119,23 @@ def test_provenance_joins_xmp_that_is_there_and_replaces_only_its_own():
     assert b'dc:title="A &amp; B"' in twice.xmp and twice.xmp.count(b"DigitalSourceType=") == 1
     assert b"second" in twice.xmp and b"a&quot;&lt;b" in once.xmp and b"a&quot;" not in twice.xmp
     xml.dom.minidom.parseString(Metadata().stamped(ENHANCED, {"Model": 'a"<b&'}).xmp)
+
+
+def test_texts_of_a_png_stay_in_a_png_and_are_missed_elsewhere():
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat, steps: 20")
+    info.add_text("Title", "A cat", zip=True)
+    info.add_itxt("Comment", "Ünï")
+    info.add_text("Raw profile type exif", "an old turn")
+    data = saved(Image.fromarray(RGB), "PNG", pnginfo=info)
+    for sixteen in (False, True):
+        picture = decode(data)
+        if sixteen:
+            picture = picture.replace(pixels=picture.pixels.astype(np.uint16) * 257)
+        picture = picture.replace(metadata=picture.metadata.stamped(ENHANCED, {}))
+        with Image.open(io.BytesIO(encoded(picture, "PNG")[0])) as again:
+            texts = {key: str(value) for key, value in again.text.items() if "xmp" not in key}
+        assert texts == {"parameters": "a cat, steps: 20", "Title": "A cat", "Comment": "Ünï"}
+    (note,) = encoded(decode(data), "JPEG")[1]
+    assert "Comment, Title, parameters" in note and "--format png" in note
+    assert not decode(data).metadata.stripped().png_text

@@ -13,14 +13,13 @@ import numpy as np
 from mezzotint.errors import InputError, LimitError, MezzotintError
 from mezzotint.image import heic, png16, tiff16, tiff_directory
 from mezzotint.image.formats import FORMATS, describe, sniff
-from mezzotint.image.metadata import Metadata, as_cicp, without_prefix
+from mezzotint.image.metadata import Metadata, as_cicp, of_png, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
 
 if TYPE_CHECKING:
     from PIL import ImageFile
 
 MAX_PIXELS = 100_000_000
-PNG_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"cICP")
 
 
 def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, first_frame: bool = False) -> Picture:
@@ -38,7 +37,7 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             head = png16.header(data)
             check_pixels(name, head.width, head.height, max_pixels)
             # Pillow gives up silently on some of the damage that checksums tell.
-            colour = tuple((kind, bytes(body)) for kind, body in png16.chunks(data) if kind in PNG_COLOUR)
+            said = of_png(png16.chunks(data))
         if found == "HEIC":
             heif = heic.open_image(data)
             check_pixels(name, heif.size[0], heif.size[1], max_pixels)
@@ -60,7 +59,7 @@ def decode(data: bytes, name: str = "image", *, max_pixels: int = MAX_PIXELS, fi
             wide = (picture.pixels.astype(np.uint32) * 65_535 + 2_047) // 4_095
             picture = picture.replace(pixels=wide.astype(np.uint16))
         if found == "PNG":
-            picture = picture.replace(metadata=picture.metadata.replace(png_colour=colour))
+            picture = picture.replace(metadata=picture.metadata.replace(**said))
         if found == "AVIF" and not picture.metadata.icc:
             picture = picture.replace(metadata=picture.metadata.replace(png_colour=avif_colour(data)))
         notes += picture.notes

@@ -100,6 +100,9 @@ def fitted(picture: Picture, format_name: str) -> tuple[Picture, tuple[str, ...]
         notes.append(f"{format_name} holds no EXIF and no colour profile: left out")
     if format_name != "PNG" and metadata.needs_png:
         notes.append(f"its gamma or colour space, stated as in PNG, goes with no {format_name}: --format png keeps it")
+    if format_name != "PNG" and metadata.png_text:
+        keywords = sorted({body.partition(b"\0")[0].decode("latin-1")[:40] for _, body in metadata.png_text})
+        notes.append(f"its texts ({', '.join(keywords)[:80]}) go with no {format_name}: --format png keeps them")
     if format_name == "JPEG":
         if metadata.exif and len(metadata.exif) + 6 > _JPEG_MARKER:
             metadata = metadata.replace(exif=None)
@@ -118,7 +121,7 @@ def _options(picture: Picture, image: Any, format_name: str, quality: int | None
         from PIL.PngImagePlugin import PngInfo
 
         info = PngInfo()
-        for kind, body in picture.metadata.png_colour:
+        for kind, body in (*picture.metadata.png_colour, *picture.metadata.png_text):
             info.add(kind, body)
         if xmp := options.pop("xmp", None):
             info.add(b"iTXt", xmp_text(xmp))
@@ -158,7 +161,7 @@ def png_chunks(metadata: Metadata) -> list[tuple[bytes, bytes]]:
         found.append((b"eXIf", metadata.exif))
     if metadata.xmp:
         found.append((b"iTXt", xmp_text(metadata.xmp)))
-    return found
+    return [*found, *metadata.png_text]
 
 
 def xmp_text(xmp: bytes) -> bytes:

@@ -12,7 +12,6 @@ from mezzotint.errors import InputError
 from mezzotint.image import png16
 from mezzotint.image.decode import (
     MAX_PIXELS,
-    PNG_COLOUR,
     avif_colour,
     check_pixels,
     is_lossless,
@@ -20,7 +19,7 @@ from mezzotint.image.decode import (
     open_image,
 )
 from mezzotint.image.formats import sniff
-from mezzotint.image.metadata import Metadata, without_prefix
+from mezzotint.image.metadata import Metadata, of_png, without_prefix
 from mezzotint.image.picture import Picture, from_pillow, upright
 
 
@@ -122,9 +121,9 @@ def _frames(
 def _metadata(data: bytes, found: str, image: Any) -> Metadata:
     metadata = Metadata.of_pillow(image)
     if found == "PNG":
-        chunks = [(kind, bytes(body)) for kind, body in png16.chunks(data) if kind in (*PNG_COLOUR, b"eXIf")]
-        exif = metadata.exif or next((without_prefix(body) for kind, body in chunks if kind == b"eXIf"), None)
-        metadata = metadata.replace(exif=exif, png_colour=tuple(chunk for chunk in chunks if chunk[0] in PNG_COLOUR))
+        chunks = list(png16.chunks(data))
+        exif = metadata.exif or next((without_prefix(bytes(body)) for kind, body in chunks if kind == b"eXIf"), None)
+        metadata = metadata.replace(exif=exif, **of_png(chunks))
     elif found == "AVIF" and not metadata.icc:
         metadata = metadata.replace(png_colour=avif_colour(data))
     return metadata

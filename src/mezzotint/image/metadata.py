@@ -7,7 +7,7 @@ import html
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ _XMP_TAG, _X_RESOLUTION, _Y_RESOLUTION = 700, 282, 283
 # Tags of a TIFF's own directory that describe the picture rather than how it is stored.
 _DESCRIPTIVE = (269, 270, 271, 272, 274, 285, 305, 306, 315, 316, 33432)
 EXIF_DIRECTORIES = (_EXIF_IFD, 0x8825)
+_PNG_COLOUR, _PNG_TEXT = (b"gAMA", b"cHRM", b"sRGB", b"cICP"), (b"tEXt", b"zTXt", b"iTXt")
+# Keywords of what is metadata of another kind: XMP, and EXIF as ImageMagick wrote it once, with the turn that has been made.
+_NO_TEXT = (b"XML:com.adobe.xmp\0", b"Raw profile type ")
 # Colour primaries of BT.709, and unspecified ones, with the transfer functions in use for them: sRGB, near enough.
 _USUAL_PRIMARIES, _USUAL_TRANSFER = (1, 2), (1, 2, 6, 13)
 # IPTC's terms for where pixels come from: http://cv.iptc.org/newscodes/digitalsourcetype/
@@ -37,6 +40,7 @@ class Metadata:
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
     png_colour: tuple[tuple[bytes, bytes], ...] = ()  # PNG's gAMA, cHRM, sRGB, cICP chunks, type and body
+    png_text: tuple[tuple[bytes, bytes], ...] = ()  # PNG's tEXt, zTXt, iTXt chunks: title, author, how it was generated
 
     @classmethod
     def of_pillow(cls, image: Image.Image) -> Metadata:
@@ -98,8 +102,8 @@ class Metadata:
         return dataclasses.replace(self, **parts)
 
     def stripped(self) -> Metadata:
-        """Without EXIF and XMP, which tell who, where and how; what colours need stays."""
-        return self.replace(exif=None, xmp=None)
+        """Without EXIF, XMP and texts, which tell who, where and how; what colours need stays."""
+        return self.replace(exif=None, xmp=None, png_text=())
 
     def stamped(self, source_type: str, facts: Mapping[str, str]) -> Metadata:
         """With a provenance note in XMP: `ENHANCED` or `GENERATED`, and facts such as `{"Model": "compact-x4"}`."""
@@ -112,6 +116,15 @@ def without_prefix(exif: Any) -> bytes | None:
         return None
     exif = exif.removeprefix(_PREFIX)
     return exif if exif[:4] in (b"II*\0", b"MM\0*") else None
+
+
+def of_png(chunks: Iterable[tuple[bytes, memoryview]]) -> dict[str, Any]:
+    """What a PNG's chunks, type and body, say of colours and in words, for `Metadata.replace`."""
+    found = [(kind, bytes(body)) for kind, body in chunks if kind in (*_PNG_COLOUR, *_PNG_TEXT)]
+    return {
+        "png_colour": tuple(chunk for chunk in found if chunk[0] in _PNG_COLOUR),
+        "png_text": tuple(chunk for chunk in found if chunk[0] in _PNG_TEXT and not chunk[1].startswith(_NO_TEXT)),
+    }
 
 
 def as_cicp(primaries: int, transfer: int) -> tuple[tuple[bytes, bytes], ...]:
