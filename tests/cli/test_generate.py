@@ -211,3 +211,9 @@ def test_a_size_that_is_none_is_refused_before_any_work(tmp_path, capsys, size):
 def test_a_network_of_one_size_says_so(tmp_path, capsys):
     assert run("-m", "marks", "--size", "64x48", "-o", tmp_path / "out.png") == 2
     assert "marks makes images of one size" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.npz", "out/"])
+def test_more_images_than_there_is_room_for_are_refused_before_any_work(tmp_path, capsys, name):
+    assert run("-m", "clothes", "-n", 10**12, "-o", f"{tmp_path}/{name}") == 4
+    assert "take fewer" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -196,3 +196,8 @@ def test_a_film_as_mp4_or_what_it_needs(models, tmp_path, capsys):
         assert code == 0 and out.read_bytes()[4:8] == b"ftyp"
     else:
         assert code == 2 and "mezzotint[video]" in capsys.readouterr().err and not out.exists()
+
+
+def test_more_walks_than_memory_holds_are_refused_before_any_work(models, tmp_path, capsys):
+    assert run("-m", "marks", "--seeds", 10**10, "--upscale", 16, "-o", tmp_path / "walk.gif") == 4
+    assert "GiB of memory" in capsys.readouterr().err and not list(tmp_path.iterdir())

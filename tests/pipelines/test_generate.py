@@ -84,6 +84,11 @@ def test_noise_is_standard_normal():
     assert z.dtype == np.float32 and abs(z.mean()) < 0.02 and abs(z.std() - 1) < 0.02
 
 
+@pytest.mark.filterwarnings("error")
+def test_truncation_beyond_any_noise_changes_nothing():
+    np.testing.assert_array_equal(noise(n=3, seed=1, truncation=1e300), noise(n=3, seed=1))
+
+
 def test_truncation_bounds_the_noise_and_keeps_what_lay_within():
     free, bounded = noise(n=40, seed=1), noise(n=40, seed=1, truncation=0.7)
     assert np.abs(bounded).max() <= 0.7 < np.abs(free).max()

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mezzotint.errors import UsageError
+from mezzotint.errors import LimitError, UsageError
+from mezzotint.hardware import memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Fewer images than this are done before a progress bar would be read.
 _MANY = 500
+# What a folder holds: the names of its images have six digits.
+_MOST_FILES = 1_000_000
+_LARGEST_SCALE = 16
 
 
 def generator_card(model: str) -> Card:
@@ -54,6 +58,26 @@ def kind_of(output: str, kinds: Mapping[str, str]) -> str:
     if suffix not in kinds:
         raise UsageError(f"{output}: expected one of {', '.join(kinds)}, or a folder, with / at its end")
     return kinds[suffix]
+
+
+def check_count(count: int, card: Card, kind: str, sides: tuple[int, int] | None, scale: float | None) -> None:
+    """Refuse, before any work, more images of `sides`, enlarged `scale` times, than a folder has names for, or than fit into
+    memory where they go into one file. Raises `LimitError`.
+    """
+    if kind == "folder" and count > _MOST_FILES:
+        raise LimitError(f"a folder gets at most {_MOST_FILES:,} images, not {count:,}: take fewer at a time")
+    height, width = sides or card.size or (1, 1)
+    # A scale that there is not is refused where it is used.
+    larger = min(scale, _LARGEST_SCALE) if scale is not None and scale >= 1 else 1
+    # As they are made, all together, and as they are laid out, which captions may do at twice the sides; a class each.
+    copies = 12 if kind == "sheet" else 3
+    needed = count * (copies * math.ceil(height * width * larger**2) * card.out_channels + 24)
+    free = memory()
+    if kind != "folder" and free is not None and needed > free[1]:
+        raise LimitError(
+            f"{count:,} images in one file need about {needed / 2**30:,.1f} GiB of memory and {free[1] / 2**30:,.1f} GiB "
+            "are free; take fewer, or smaller ones"
+        )
 
 
 def check_free(files: list[Path], overwrite: bool) -> None:

@@ -58,6 +58,7 @@ def generate(
     """Make images from noise: a sheet of them, a folder, or arrays. Pictures carry the note that a model made them."""
     from mezzotint import runtimes
     from mezzotint.cli._images import (
+        check_count,
         check_free,
         enlarged,
         generator_card,
@@ -87,6 +88,7 @@ def generate(
     output = output or f"{card.name}-{seed}.png"
     target = Path(output)
     kind = kind_of(output, dict.fromkeys(WRITTEN_SUFFIXES, "sheet") | {ARRAYS: "arrays"})
+    check_count(n, card, kind, sides, upscale)
     check_free([target / numbered(index) for index in range(n)] if kind == "folder" else [target], overwrite)
 
     start, chosen = time.perf_counter(), None

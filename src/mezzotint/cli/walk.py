@@ -59,6 +59,7 @@ def walk(
 
     from mezzotint import runtimes
     from mezzotint.cli._images import (
+        check_count,
         check_free,
         enlarged,
         generator_card,
@@ -91,12 +92,14 @@ def walk(
     kind = kind_of(output, dict.fromkeys(WRITTEN_SUFFIXES, "sheet") | dict.fromkeys(ANIMATED, "film"))
     if kind == "film":
         check_animation(target, duration)
+    in_all = bool(card.labels) and (label == ALL or (label is None and latents is None))
+    # Frames are put together from all walks before they are written, whatever becomes of them.
+    check_count(count * (len(card.labels) if in_all else seeds), card, "film", None, upscale)
     check_free([target / numbered(index) for index in range(count)] if kind == "folder" else [target], overwrite)
 
     start = time.perf_counter()
     with interruptible("every file that is there is complete"):
         generator = Generator(runtimes.load(model, runtime, precision, threads))
-        in_all = bool(card.labels) and (label == ALL or (label is None and latents is None))
         if in_all and seeds > 1:
             raise UsageError(f"choose between every class and {seeds} seeds: give a --label, or leave out --seeds")
         walks = _walks(

@@ -29,6 +29,8 @@ ALL = "all"
 _MOST_PIXELS = 1 << 22
 # Noise is so rarely smaller than this that drawing it would take seconds.
 _LEAST_TRUNCATION = 0.01
+# No noise is larger; what is far beyond does not fit into its float32.
+_MOST_TRUNCATION = 1e30
 
 
 class Generator:
@@ -223,6 +225,7 @@ def noise(seed: int, index: int, shape: tuple[int, ...], truncation: float | Non
     random = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
     z = random.standard_normal(shape, np.float32)
     if truncation is not None:
+        truncation = min(truncation, _MOST_TRUNCATION)
         while (beyond := np.abs(z) > truncation).any():
             z[beyond] = random.standard_normal(int(beyond.sum()), np.float32)
     return z
