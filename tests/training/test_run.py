@@ -162,10 +162,21 @@ def test_resuming_goes_on_with_the_same_recipe_and_images_alone(pictures, tmp_pa
         train(moved, tmp_path / "run", resume=True)
 
 
+def test_other_images_by_the_same_names_are_other_images(pictures, tmp_path):
+    train(pictures, tmp_path / "run")
+    for path in pictures.iterdir():
+        with Image.open(path) as image:
+            darker = image.point(lambda value: value // 2)
+        darker.save(path)
+    with pytest.raises(UsageError, match="names and sizes that looked different"):
+        train(pictures, tmp_path / "run", resume=True)
+
+
 def test_a_record_from_before_a_key_existed_can_be_resumed(pictures, tmp_path, trained):
     train(pictures, tmp_path / "run")
     path = tmp_path / "run" / "recipe.json"
     record = json.loads(path.read_text())
+    del record["brightness"]
     del record["recipe"]["data"]["mix"], record["recipe"]["degradation"]
     path.write_text(json.dumps(record))
     train(pictures, tmp_path / "run", resume=True)

@@ -18,6 +18,8 @@ from mezzotint.recipes.model import Recipe
 from mezzotint.training.loop import CHECKPOINT, LOG
 
 RECORD = "recipe.json"
+# Of 255: two decoders of one file differ by less in the mean of an image.
+_SAME_BRIGHTNESS = 2
 # What may differ between a run and its resumption: the budget and how often we look, nothing that shapes the weights.
 _FREE_TO_CHANGE = {"steps", "minutes", "validations", "log_every", "checkpoint_seconds", "description"}
 
@@ -74,6 +76,13 @@ def open_folder(
             f"{folder} was trained on {before.get('images')} images, these {len(images)} are others; to go on from its "
             f"weights, choose another folder and set start={folder}"
         )
+    brightness = images.brightness()
+    known = before.get("brightness", brightness) if before else brightness
+    if any(abs(now - then) > _SAME_BRIGHTNESS for now, then in zip(brightness, known, strict=False)):
+        raise UsageError(
+            f"{folder} was trained on images of these names and sizes that looked different; give those, or, to go on from "
+            f"its weights, choose another folder and set start={folder}"
+        )
     if before and before.get("sources", {}) != sources:
         changed = sorted(name for name, _ in before.get("sources", {}).items() ^ sources.items())
         raise UsageError(
@@ -82,7 +91,8 @@ def open_folder(
     make_folder(folder / "samples")
     facts = {
         "recipe": recipe.model_dump(mode="json"), "data": [str(path) for path in paths],
-        "images": len(images), "images_sha256": named, "left_out": images.skipped, "sources": sources,
+        "images": len(images), "images_sha256": named, "brightness": brightness, "left_out": images.skipped,
+        "sources": sources,
         "versions": {"mezzotint": mezzotint.__version__, "torch": torch.__version__},
     }  # fmt: skip
     write_bytes(folder / RECORD, json.dumps(facts, indent=1, sort_keys=True).encode())
