@@ -10,7 +10,7 @@ import torch
 from mezzotint import evaluate_generator
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.cli import main
-from mezzotint.errors import InputError, ModelError, UsageError
+from mezzotint.errors import InputError, LimitError, ModelError, UsageError
 from mezzotint.evaluation import encoders, features, generation
 from mezzotint.models.feature_files import load_squeezenet
 from mezzotint.models.features import SmallClassifier, SqueezeNet11
@@ -321,6 +321,8 @@ def test_mistakes_are_told(data, tmp_path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             evaluate_generator(*arguments, **options)
+    with pytest.raises(LimitError, match="at most 200,000"):
+        evaluate_generator(PERFECT, *data, n=10**12)
     write_idx(tmp_path / "images-idx3-ubyte", TRAINING[0][:5])
     with pytest.raises(UsageError, match="too few"):
         evaluate_generator(PERFECT, data[0], tmp_path / "images-idx3-ubyte")

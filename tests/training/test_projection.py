@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mezzotint.card import GENERATION, Card
-from mezzotint.errors import UsageError
+from mezzotint.errors import LimitError, UsageError
 from mezzotint.models import weights
 from mezzotint.models.dcgan import Generator as Network
 from mezzotint.models.features import SqueezeNet11
@@ -112,3 +112,8 @@ def test_pixels_count_at_several_scales():
 def test_mistakes(model, made, arguments, says):
     with pytest.raises(UsageError, match=says):
         project(**{"model": model, "pictures": [made[1]], **arguments})
+
+
+def test_more_samples_than_memory_holds_are_refused_before_any_is_made(model, made):
+    with pytest.raises(LimitError, match="take fewer"):
+        project(model, [made[1]], samples=10**12)

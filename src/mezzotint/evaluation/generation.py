@@ -14,7 +14,7 @@ import numpy as np
 
 from mezzotint import catalog, runtimes
 from mezzotint.card import GENERATION, Card
-from mezzotint.errors import UsageError
+from mezzotint.errors import LimitError, UsageError
 from mezzotint.evaluation import generation_data
 from mezzotint.evaluation.encoders import Encoder, pixels, squeezenet, thumbs
 from mezzotint.evaluation.encoders import inception as fid_inception
@@ -36,6 +36,7 @@ _SWD_IMAGES = 2048
 # Each is compared with every training image.
 _COPY_IMAGES, _COPY_REFERENCES = 2000, 5000
 _TRIPTYCHS = 8
+_MOST_IMAGES = 200_000  # they are held in memory; papers take 50,000
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,16 @@ def evaluate_generator(
     that size.
 
     `on_score` is called with each number as it is known. Raises `UsageError` (unknown model, one that generates nothing,
-    too few images, other classes in `reference`), `InputError`, `ModelError`, `QualityError` (an output not finite).
+    too few images, other classes in `reference`), `LimitError`, `InputError`, `ModelError`, `QualityError` (an output not
+    finite).
     """
     card = catalog.card(model) if isinstance(model, str | Path) else model.card
     if card.task != GENERATION or card.size is None:
         raise UsageError(f"{card.name} is a {card.task} model and generates nothing to measure")
     if n < FEWEST:
         raise UsageError(f"at least {FEWEST} images must be generated, not {n}")
+    if n > _MOST_IMAGES:
+        raise LimitError(f"at most {_MOST_IMAGES:,} images are generated and compared, not {n:,}: take fewer")
     # Whatever may be wrong with the files is told before the work.
     encoders: dict[str, Encoder] = {}
     if features is not None:

@@ -23,7 +23,7 @@ from mezzotint import catalog
 from mezzotint.card import GENERATION, Card
 from mezzotint.data.images import with_channels
 from mezzotint.data.prepare import fit_size
-from mezzotint.errors import UsageError
+from mezzotint.errors import LimitError, UsageError
 from mezzotint.losses import perceptual
 from mezzotint.metrics.fidelity import psnr_rgb
 from mezzotint.models import feature_files, weights
@@ -40,6 +40,8 @@ _COARSEST = 4
 _LAYERS, _PERCEPTUAL = ("fire3", "fire5", "fire8"), 0.02
 # Smaller images are enlarged for SqueezeNet, whose strides would leave nothing of them.
 _SMALLEST = 64
+# They are held in memory.
+_MOST_SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,16 @@ def project(
     `model`: a name, run folder or `.safetensors`. Of the first `samples` images of `seed`, as `generate` makes them, the
     nearest `starts` are improved by `steps` steps of Adam. Classes are not searched by gradient: those of the nearest
     samples compete, unless `label` names one. `features`: a file of SqueezeNet 1.1, to compare by its layers as well. Equal
-    arguments give equal results on one machine. Raises `UsageError`, `InputError`, `ModelError`, `QualityError`.
+    arguments give equal results on one machine. Raises `UsageError`, `LimitError`, `InputError`, `ModelError`,
+    `QualityError`.
     """
     if samples < 1 or not 1 <= starts <= samples or steps < 0:
         raise UsageError(
-            f"{starts} starts out of {samples} samples, {steps} steps: each at least 1, and no more starts"
+            f"{starts} starts out of {samples} samples, {steps} steps: give at least 1 start, at least as many samples as "
+            "starts, and steps from 0"
         )
+    if samples > _MOST_SAMPLES:
+        raise LimitError(f"at most {_MOST_SAMPLES:,} samples are held and looked at, not {samples:,}: take fewer")
     path = catalog.find(model, catalog.TRAINED)
     if path is None or catalog.card(model).task != GENERATION:
         raise UsageError(f"{model} does not generate, so there is nothing to project on")
@@ -96,7 +102,8 @@ def project(
 
     def one(picture: np.ndarray) -> Projection:
         target = _prepared(picture, card)
-        errors = ((drawn.astype(np.float32) - target) ** 2).mean((1, 2, 3), dtype=np.float64)
+        # One by one: all of them in float32 take many times the memory of the samples.
+        errors = np.array([((image.astype(np.float32) - target) ** 2).mean(dtype=np.float64) for image in drawn])
         chosen = np.argsort(errors, kind="stable")[:starts]
         z = np.stack([noise(seed, int(number), card.latent_shape) for number in chosen])
         best, place = _descend(network, z, labels[chosen] if card.labels else None, target, steps, compare)
