@@ -36,6 +36,9 @@ def test_a_missing_twin_says_what_to_do(tmp_path: Path) -> None:
         catalog.find(tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="not a finished run"):
         catalog.find(tmp_path)
+    (tmp_path / "checkpoint.safetensors").touch()
+    with pytest.raises(InputError, match="--resume goes on with it"):
+        catalog.find(tmp_path)
     with pytest.raises(InputError, match="no such model file"):
         catalog.find(tmp_path / "absent.onnx")
 

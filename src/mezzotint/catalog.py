@@ -56,7 +56,9 @@ def find(name_or_path: str | Path, suffix: str = DEPLOYED) -> Path | None:
         if not path.is_file():
             if suffix == QUANTIZED:
                 raise InputError(f"{path.parent} {_NO_INT8.format(path.parent, path)}")
-            raise InputError(f"{path.parent} is not a finished run: it has no {path.name}")
+            begun = (path.parent / "checkpoint.safetensors").is_file()
+            remedy = "; `mezzotint train` with --resume goes on with it" if begun else ""
+            raise InputError(f"{path.parent} is not a finished run: it has no {path.name}{remedy}")
         return path
     if path.suffix in (DEPLOYED, TRAINED):
         quantized = path.name.endswith(QUANTIZED)

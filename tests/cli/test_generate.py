@@ -217,3 +217,9 @@ def test_a_network_of_one_size_says_so(tmp_path, capsys):
 def test_more_images_than_there_is_room_for_are_refused_before_any_work(tmp_path, capsys, name):
     assert run("-m", "clothes", "-n", 10**12, "-o", f"{tmp_path}/{name}") == 4
     assert "take fewer" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_standard_output_is_not_taken_for_the_name_of_a_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("-m", "marks", "-n", 1, "-o", "-") == 2
+    assert "standard output takes no generated images" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -253,7 +253,7 @@ def test_an_image_of_noise_is_made_in_any_size_in_batches_of_as_many_pixels():
     ("model", "size", "error", "message"),
     [
         (Fake(labels=()), (9, 9), UsageError, "fake makes images of one size"),
-        (Texture(), (0, 5), LimitError, "images of 5x0 are beyond"),
+        (Texture(), (0, 5), UsageError, "at least 1x1 pixels, not 5x0"),
         (Texture(), (3000, 3000), LimitError, "images of 3000x3000 are beyond the limit of 4,194,304 pixels"),
     ],
 )

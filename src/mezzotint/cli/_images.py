@@ -52,6 +52,8 @@ def given_latents(path: Path | None, card: Card, truncation: float | None) -> La
 
 def kind_of(output: str, kinds: Mapping[str, str]) -> str:
     """What the name of an output asks for: `kinds` by its suffix, else "folder". Raises `UsageError`."""
+    if output == "-":
+        raise UsageError("standard output takes no generated images: give -o the name of a file or folder")
     suffix = Path(output).suffix.lower()
     if output.endswith("/") or not suffix or Path(output).is_dir():
         return "folder"

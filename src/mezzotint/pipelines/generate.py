@@ -113,7 +113,9 @@ class Generator:
                 f"{self.card.name} makes images of one size; only networks that turn an image of noise into an image, such "
                 "as article's, choose it; --upscale enlarges any"
             )
-        if min(size) < 1 or math.prod(size) > _MOST_PIXELS:
+        if min(size) < 1:
+            raise UsageError(f"images have at least 1x1 pixels, not {size[1]}x{size[0]}")
+        if math.prod(size) > _MOST_PIXELS:
             raise LimitError(f"images of {size[1]}x{size[0]} are beyond the limit of {_MOST_PIXELS:,} pixels")
         return shape[0], *size
 
