@@ -88,6 +88,18 @@ def test_a_tail_takes_features_in_bfloat16_as_what_they_are(folder: Path, name: 
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_the_memory_of_a_tile_follows_the_channels_of_the_trunk_and_the_precision(folder: Path) -> None:
+    torch.manual_seed(0)
+    network = SRResNet(channels=16, num_blocks=1).eval()
+    card = Card("wide", SUPER_RESOLUTION, "none", scale=network.scale, halo=network.halo)
+    export_network(network, card, folder / "wide.onnx")
+    narrow, wide = loaded(folder / "trunk and tail.onnx").working, loaded(folder / "wide.onnx").working
+    assert wide == (narrow[0], 2 * narrow[1])
+    assert loaded(folder / "neither.onnx").working[0] < narrow[0]
+    if "BF16" in runtime.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        assert loaded(folder / "wide.onnx", "bf16").working == narrow
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bytes_are_the_floats_rounded(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_TAIL_TILE", 11)

@@ -24,7 +24,8 @@ from mezzotint.runtimes.openvino_streams import Streams
 
 # Side of the tiles that a tail is run in, low-resolution pixels: few enough for its tensors to stay in the cache.
 _TAIL_TILE = 96
-# Side of the largest tile worth it and bytes per pixel in bf16, measured with 64 channels: with a trunk, and without.
+# Side of the largest tile worth it and bytes per pixel in bf16, measured with 64 channels: with a trunk, where more channels
+# take more bytes, and without.
 _TRUNK_TILE, _TILE = (1_100, 800), (384, 5_000)
 
 
@@ -46,7 +47,11 @@ class OpenVINO:
 
         With a trunk of its own, tiles may be large: what grows with them are a few tensors of low resolution.
         """
-        side, bytes_each = _TRUNK_TILE if self._parts.trunk is not None else _TILE
+        side, bytes_each = _TILE
+        if self._parts.trunk is not None:
+            side, bytes_each = _TRUNK_TILE
+            channels = self._parts.trunk.output(0).get_partial_shape()[1]
+            bytes_each = bytes_each * (channels.get_length() if channels.is_static else 64) // 64
         return side, bytes_each * (1 if self._rest == "bf16" else 2)
 
     def __call__(self, *inputs: np.ndarray) -> np.ndarray:
