@@ -123,6 +123,11 @@ def test_nobody_is_promised_things_from_pictures_of_anything():
     assert "shapes" in told[0] and "shapes" not in told[1]
 
 
+def test_a_short_run_ends_in_interpolation_and_a_long_one_in_a_pixel_shuffle():
+    short, long = planned(pictures(), 100, 5).facts, planned(pictures(), 2e5, 600).facts
+    assert [facts["generator"]["shuffle"] for facts in (short, long)] == [False, True]
+
+
 def test_small_grey_pictures_are_not_mirrored_for_they_may_be_letters():
     letters = pictures(size=(28, 28), others=[(28, 28)], grey=True)
     assert planned(pictures()).facts["data"]["augment"] and not planned(letters).facts["data"]["augment"]

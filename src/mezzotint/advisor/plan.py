@@ -20,6 +20,9 @@ FEWEST = 16
 # With fewer pictures a discriminator soon knows them all by heart.
 _FEW, _MANY = 1_500, 10_000
 _LABELLED = 50  # pictures that a class needs on average to be worth learning apart
+# Until about so many images are seen a generator that ends in interpolation is ahead, then the detail of one that ends in a
+# pixel shuffle; between the two that were compared (docs/log.md).
+_SMOOTH_UNTIL = 100_000
 # Below this likeness pictures show things of all sorts at all places (`data/survey.py`).
 _UNLIKE = 0.04
 
@@ -92,7 +95,7 @@ def recipe(survey: Survey, setting: Setting, minutes: float, images: int) -> dic
         "log_every": max(4, min(100, steps // 1000 * 4)),
         "generator": {
             "name": "r3gan.Generator", **shared, "latent_dim": 64, "out_channels": channels,
-            "basis": False, "shuffle": False,
+            "basis": False, "shuffle": images >= _SMOOTH_UNTIL,
         },
         "discriminator": {"name": "r3gan.Discriminator", **shared, "in_channels": channels},
         "method": {
