@@ -22,7 +22,7 @@ _FEW, _MANY = 1_500, 10_000
 _LABELLED = 50  # pictures that a class needs on average to be worth learning apart
 # Until about so many images are seen a generator that ends in interpolation is ahead, then the detail of one that ends in a
 # pixel shuffle; between the two that were compared (docs/log.md).
-_SMOOTH_UNTIL = 100_000
+_SMOOTH_UNTIL = 200_000
 # Below this likeness pictures show things of all sorts at all places (`data/survey.py`).
 _UNLIKE = 0.04
 
