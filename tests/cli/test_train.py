@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -128,7 +127,7 @@ def test_mistakes_are_told_before_any_work(tmp_path, monkeypatch, arguments, cod
 def test_a_signal_before_training_begins_has_its_exit_code_too(monkeypatch, number, code):
     from mezzotint.training import run
 
-    monkeypatch.setattr(run, "train", lambda *arguments, **options: os.kill(os.getpid(), number))
+    monkeypatch.setattr(run, "train", lambda *arguments, **options: signal.raise_signal(number))
     found, _, err = command("compact-x4", "--data", "x", "-o", "run")
     assert found == code and "--resume goes on with what run holds" in err
 
