@@ -21,6 +21,9 @@ from mezzotint.models.feature_files import load_lpips_heads, load_squeezenet
 from mezzotint.models.features import SmallClassifier, SqueezeNet11, cut
 from mezzotint.models.inception import InceptionV3
 
+# Of the classifier and how it is trained; numbers of different versions do not compare. The first had strides in place of
+# poolings (docs/log.md).
+VERSION = 2
 EPOCHS = 5
 _LARGEST_BATCH, _SMALLEST_BATCH = 128, 16
 # Small sets are cut into smaller batches, or so few steps would teach nothing.

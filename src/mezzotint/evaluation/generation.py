@@ -232,7 +232,8 @@ def _usefulness(sets: _Sets, lessons: int, classes: int, seed: int, threads: int
             Score("classifier_accuracy", value, accuracy, lessons, len(held_out.pixels), seed),
             Score("recognised", right, accuracy, len(fake.pixels), len(held_out.pixels), seed),
         ]
-    facts = {"network": "features.SmallClassifier", "n": lessons, "seed": seed, "epochs": networks.EPOCHS}
+    facts = {"network": "features.SmallClassifier", "version": networks.VERSION, "n": lessons}
+    facts |= {"seed": seed, "epochs": networks.EPOCHS}
     return Encoder(lambda images: networks.encode(teacher, images), {**facts, "accuracy": accuracy}), scores
 
 
