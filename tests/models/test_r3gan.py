@@ -48,6 +48,16 @@ def test_without_a_basis_z_makes_every_value_of_the_lowest_stage():
     assert ranks == {True: 1, False: 6}
 
 
+def test_the_classifier_speaks_beside_the_logits_and_does_not_know_the_labels():
+    torch.manual_seed(0)
+    images, labels = torch.randn(4, 1, 12, 10), torch.tensor([0, 1, 2, 0])
+    discriminator = r3gan.Discriminator(size=(12, 10), widths=(6, 4), num_classes=3, classifier=True).eval()
+    logits, classes = discriminator.classified(images, labels)
+    assert torch.equal(logits, discriminator(images, labels)) and classes.shape == (4, 3)
+    others, same = discriminator.classified(images, labels.flip(0))
+    assert torch.equal(classes, same) and not torch.equal(logits, others)
+
+
 @pytest.mark.parametrize("basis", [True, False])
 @pytest.mark.parametrize("order", [torch.channels_last, torch.contiguous_format])
 def test_all_maps_and_their_gradients_have_the_memory_order_of_the_weights(order, basis):

@@ -231,6 +231,7 @@ def test_all_mistakes_are_told_at_once_with_their_paths():
         ("dcgan-64", ["ramps.penalties=[1, 0.2]"], "ramps.penalties: the method has no penalties"),
         ("fashion-28", ['method.augment=["spin"]'], "method.augment: mezzotint.data.differentiable has no 'spin'"),
         ("fashion-28", ["method.adaptive=0.3"], "method.adaptive: needs method.augment and data.held_out"),
+        ("clothes-64", ["method.classify=0.2"], "method.classify: needs discriminator.classifier = true"),
         ("compact-x4", ["data.patch=2"], "data.patch: Input should be greater than or equal to 3"),
     ],
 )

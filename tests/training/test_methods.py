@@ -8,7 +8,7 @@ import torch
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import UsageError
 from mezzotint.losses import adversarial, consistency, pixel, regularization
-from mezzotint.models import dcgan, srgan_discriminator
+from mezzotint.models import dcgan, r3gan, srgan_discriminator
 from mezzotint.models.compact import Compact
 from mezzotint.models.patch_discriminator import PatchDiscriminator
 from mezzotint.models.unet_discriminator import UNetDiscriminator
@@ -285,6 +285,37 @@ def test_a_conditional_gan_hands_labels_to_both_networks():
         index = [key for key, _ in network.named_parameters()].index("embedding.weight")
         rows = record.gradients[name][name][index].abs().sum(1)
         assert rows[0] > 0 and rows[1] == 0 and rows[2] > 0, name
+
+
+def test_a_classifier_learns_from_real_images_and_the_generator_from_what_it_says_of_its_own():
+    torch.manual_seed(0)
+    sizes = {"size": (8, 8), "widths": (4,), "num_classes": 3}
+    networks = {
+        "generator": r3gan.Generator(**sizes, latent_dim=4),
+        "discriminator": r3gan.Discriminator(**sizes, classifier=True),
+    }
+    method = GAN(networks, optimizers(networks), classify=0.5)
+    batch = {"real": torch.randn(6, 1, 8, 8), "labels": torch.tensor([0, 1, 2] * 2)}
+    record = Recorder(method)
+    scalars = {name: float(value.detach()) for name, value in method.step(batch, record).items()}
+    assert record.losses["discriminator"] == pytest.approx(
+        scalars["discriminator"] + 0.5 * scalars["real_classes"], rel=1e-5
+    )
+    assert record.losses["generator"] == pytest.approx(
+        scalars["generator"] + 0.5 * scalars["generated_classes"], rel=1e-5
+    )
+    _, classes = networks["discriminator"].requires_grad_(True).classified(batch["real"], batch["labels"])
+    assert scalars["real_classes"] == pytest.approx(
+        float(torch.nn.functional.cross_entropy(classes, batch["labels"])), rel=1e-4
+    )
+    weights = list(networks["discriminator"].classifier.parameters())
+    expected = torch.autograd.grad(0.5 * torch.nn.functional.cross_entropy(classes, batch["labels"]), weights)
+    names = [name for name, _ in networks["discriminator"].named_parameters()]
+    for name, wanted in zip(("classifier.weight", "classifier.bias"), expected, strict=True):
+        # Of real images alone: generated ones do not teach it.
+        got = record.gradients["discriminator"]["discriminator"][names.index(name)]
+        assert torch.allclose(got, wanted, atol=1e-6)
+    assert all(gradient is not None for gradient in record.gradients["generator"]["generator"])
 
 
 @pytest.fixture

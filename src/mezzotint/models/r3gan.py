@@ -88,7 +88,11 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The mirror image of the generator; `widths` from the lowest resolution up, as there."""
+    """The mirror image of the generator; `widths` from the lowest resolution up, as there.
+
+    With `classifier`, one more linear layer names the class of an image from what the logit is made of, as the auxiliary
+    classifier of Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", section 3.
+    """
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class Discriminator(nn.Module):
         embedding_dim: int = 64,
         in_channels: int = 1,
         num_classes: int = 0,
+        classifier: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = stage_sizes(tuple(size), len(widths))
@@ -113,10 +118,20 @@ class Discriminator(nn.Module):
         self.gather = nn.Parameter(torch.randn(widths[0], height, width) * math.sqrt(2 / 1.04 / (height * width)))
         self.project = nn.Linear(widths[0], embedding_dim if num_classes else 1, bias=False)
         self.embedding = nn.Embedding(num_classes, embedding_dim) if num_classes else None
+        self.classifier = nn.Linear(widths[0], num_classes) if num_classes and classifier else None
         initialize(self.from_image, *self.transitions, self.project)
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
         """One logit for each image; larger means more real."""
+        return self._logits(self._features(images), labels)
+
+    def classified(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The logits of `forward`, and those of the classes, B num_classes, which do not know `labels`."""
+        assert self.classifier is not None
+        features = self._features(images)
+        return self._logits(features, labels), self.classifier(features)
+
+    def _features(self, images: torch.Tensor) -> torch.Tensor:
         height, width = self.sizes[-1]
         images = F.pad(images, (0, 2 * width - images.shape[3], 0, 2 * height - images.shape[2]), mode="replicate")
         x = self.from_image(F.pixel_unshuffle(images, 2))
@@ -124,7 +139,10 @@ class Discriminator(nn.Module):
             if index:
                 x = self.transitions[index - 1](F.avg_pool2d(x, 2, ceil_mode=True))
             x = stage(x)
-        features = self.project((F.leaky_relu(x, 0.2) * ordered(self.gather[None], self.from_image.weight)).sum((2, 3)))
+        return (F.leaky_relu(x, 0.2) * ordered(self.gather[None], self.from_image.weight)).sum((2, 3))
+
+    def _logits(self, features: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        features = self.project(features)
         if self.embedding is None:
             return features[:, 0]
         # Scaled as in attention, so that the logit does not grow with the embedding's size.

@@ -233,6 +233,9 @@ def _game(facts: dict[str, Any]) -> Iterator[str]:
         yield "data.channels: super-resolution learns 1 or 3; it enlarges opacity beside the colours"
     if method.get("adaptive") is not None and not (method.get("augment") and data.get("held_out")):
         yield "method.adaptive: needs method.augment and data.held_out"
+    discriminator = _table(facts, "discriminator")
+    if method.get("classify") and not (discriminator.get("classifier") and discriminator.get("num_classes")):
+        yield "method.classify: needs discriminator.classifier = true and discriminator.num_classes"
 
 
 def _parts(facts: dict[str, Any], targets: dict[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mezzotint.card import GENERATION
 from mezzotint.data.differentiable import augmented
@@ -28,6 +29,9 @@ class GAN:
     `augment` names functions of `data.differentiable`, through which the discriminator sees all images, each with the
     probability `dials["augment"]`. With `adaptive`, a target for the share of the discriminator's skill that is memory
     (see `adaptive.py`), that probability is found during training, on the held-out images of the batches.
+
+    `classify` weighs the cross-entropy of a discriminator's classifier, which learns the classes of real images, as many as
+    pay penalties, and from which the generator learns to make what the label says.
     """
 
     task = GENERATION
@@ -42,6 +46,7 @@ class GAN:
         penalty_share: float = 1.0,
         augment: Sequence[str] = (),
         adaptive: float | None = None,
+        classify: float = 0.0,
     ) -> None:
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
@@ -49,6 +54,7 @@ class GAN:
         self.compares = compares(self.game.generator)
         self.penalties = penalties_on(self.discriminator, penalties or {})
         self.penalty_share = penalty_share
+        self.classify = classify
         self.augment = [resolve(f"differentiable.{name}", "data") for name in augment]
         # What schedules and the doctor may turn: a factor on all penalties, and how often images are augmented.
         self.dials = {"penalties": 1.0, "augment": 0.0}
@@ -69,7 +75,8 @@ class GAN:
         scalars = self._discriminator_step(real, labels, update)
         # Frozen, not no_grad: the gradient must pass through the discriminator to the generator.
         self.discriminator.requires_grad_(False)
-        fake_logits = self._judge(self._generate(labels), labels)
+        fake = self._generate(labels)
+        fake_logits, mistaken = self._classified(fake, labels) if self.classify else (self._judge(fake, labels), None)
         real_logits = torch.zeros_like(fake_logits)
         with torch.no_grad():
             if self.compares or "held_out" in batch:
@@ -80,7 +87,11 @@ class GAN:
                     self.adaptive.follow(real_logits.mean(), scalars["held_out_logits"], fake_logits.mean(), len(real))
         scalars["augment"] = torch.tensor(self._probability())
         scalars["generator"] = self.game.generator(real_logits, fake_logits)
-        update("generator", scalars["generator"])
+        loss = scalars["generator"]
+        if mistaken is not None:
+            scalars["generated_classes"] = mistaken
+            loss = loss + self.classify * mistaken
+        update("generator", loss)
         return scalars
 
     def _discriminator_step(
@@ -96,6 +107,10 @@ class GAN:
             assert scored is not None
             scalars[name] = penalty(scored, scored.real, scored.fake, labels[:share])
             loss = loss + self.dials["penalties"] * weight * scalars[name]
+        if self.classify:
+            count = penalized(self.penalty_share, len(real))
+            _, scalars["real_classes"] = self._classified(real[:count], labels[:count])
+            loss = loss + self.classify * scalars["real_classes"]
         scalars |= {"real_logits": real_logits.mean(), "fake_logits": fake_logits.mean()}
         update("discriminator", loss)
         return scalars
@@ -110,6 +125,13 @@ class GAN:
         with CheapGradients():
             logits: torch.Tensor = self.discriminator(augmented(images, self.augment, self._probability()), labels)
         return logits.float()
+
+    def _classified(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of images, and the cross-entropy of their classes."""
+        classified: Any = self.discriminator.classified
+        with CheapGradients():
+            logits, classes = classified(augmented(images, self.augment, self._probability()), labels)
+        return logits.float(), F.cross_entropy(classes.float(), labels)
 
     def _generate(self, labels: torch.Tensor) -> torch.Tensor:
         latent: Any = self.generator.latent_dim
