@@ -102,7 +102,7 @@ def as_imagenet(images: torch.Tensor) -> torch.Tensor:
 class SmallClassifier(nn.Module):
     """Four 3x3 convolutions with batch norm, halved by their largest values after every second, and two dense layers.
 
-    Convolutions of stride 2 in their place learn less from real images and far less from generated ones (docs/log.md).
+    Convolutions of stride 2 in their place learn less from images, most of all from generated ones (docs/log.md).
     """
 
     def __init__(self, in_channels: int = 1, channels: int = 16, classes: int = 10) -> None:
