@@ -162,16 +162,23 @@ def test_a_zip_cut_short_is_refused(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_idx_images_with_their_labels(tmp_path, ending: str) -> None:
+@pytest.mark.parametrize("part", ["train", "t10k"])
+def test_idx_images_with_their_labels(tmp_path, part: str, ending: str) -> None:
     images, labels = noise(0, 7, 5, 6), np.array([0, 2, 1, 2, 0, 1, 2], np.uint8)
     pack = gzip.compress if ending else bytes
-    (tmp_path / f"train-images-idx3-ubyte{ending}").write_bytes(pack(idx_bytes(images)))
-    (tmp_path / f"train-labels-idx1-ubyte{ending}").write_bytes(pack(idx_bytes(labels)))
-    for path in (tmp_path / f"train-images-idx3-ubyte{ending}", tmp_path):
+    (tmp_path / f"{part}-images-idx3-ubyte{ending}").write_bytes(pack(idx_bytes(images)))
+    (tmp_path / f"{part}-labels-idx1-ubyte{ending}").write_bytes(pack(idx_bytes(labels)))
+    for path in (tmp_path / f"{part}-images-idx3-ubyte{ending}", tmp_path):
         source = open_source(path)
         assert source.labels == labels.tolist() and source.classes == ["0", "1", "2"] and len(source) == 7
         np.testing.assert_array_equal(source.image(3), images[3][..., None])
         np.testing.assert_array_equal(decode(source.read(3), "3"), images[3][..., None])
+
+
+def test_a_folder_with_both_of_mnists_parts_is_its_training_images(tmp_path) -> None:
+    for part, count in (("t10k", 2), ("train", 3)):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx_bytes(noise(0, count, 4, 5)))
+    assert len(open_source(tmp_path)) == 3
 
 
 def test_idx_without_labels_and_in_colour(tmp_path) -> None:

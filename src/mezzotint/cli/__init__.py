@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 import pkgutil
 import sys
 from typing import Any
@@ -80,10 +79,6 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(error, str(hint), hint.exit_code, debug)
     except MemoryError as error:
         _fail(error, "not enough memory for this work", 4, debug)
-    except BrokenPipeError:
-        # The reader of our output went away, as `| head` does: not an error of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _fail(error: BaseException, message: str, exit_code: int, debug: bool) -> None:

@@ -50,7 +50,8 @@ def open_source(path: str | Path) -> Source:
     """Open a folder (searched recursively), a zip, an IDX file (`.gz` or not; its labels are found beside it) or a picture.
 
     A folder or zip has labels when every image sits in one of several sub-folders of one depth, as ImageNet's; an IDX
-    file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images.
+    file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images, or
+    those of the test where there are no others.
     Hidden files and `__MACOSX` are left out. Raises `InputError` for what is missing, unreadable or without images.
     """
     path = Path(path)
@@ -105,9 +106,10 @@ def _folder(path: Path) -> Source:
         names += [(relative / file).as_posix() for file in files]
     names = _images(names)
     if not names:
-        for name in ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte"):
-            if (path / name).is_file():
-                return _idx(path / name)
+        for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):
+            for file in (path / f"{name}.gz", path / name):
+                if file.is_file():
+                    return _idx(file)
         raise InputError(f"no images in {path}: looked for {', '.join(SUFFIXES)} in it and its sub-folders")
     return _files(path, names)
 
