@@ -176,6 +176,6 @@ def test_on_the_command_line(files, photos, capsys) -> None:
     code, out, _ = run(photos, "--lpips", files[0], "--lpips-heads", files[1])
     header, *rows = (line.split() for line in out.splitlines())
     assert code == 0 and header[-1] == "LPIPS-squeeze" and [len(row) for row in rows] == [6, 6, 6]
-    assert float(rows[2][4]) == pytest.approx((float(rows[0][4]) + float(rows[1][4])) / 2, abs=1e-4)
+    assert float(rows[2][-1]) == pytest.approx((float(rows[0][-1]) + float(rows[1][-1])) / 2, abs=1e-4)
     code, _, err = run(photos, "--lpips", files[0])
     assert code == 2 and "--lpips-heads" in err
