@@ -24,7 +24,7 @@ from plain_onnx import write_plain
 
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.export.rewrites import rewritten
-from mezzotint.hardware import cpu_has_bfloat16
+from mezzotint.hardware import cpu_gains_by_bfloat16
 from mezzotint.models.srresnet import SRResNet
 from mezzotint.runtimes import openvino
 
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int)
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
-    precisions = ["f32", "bf16"] if cpu_has_bfloat16() else ["f32"]
+    precisions = ["f32", "bf16"] if cpu_gains_by_bfloat16() else ["f32"]
     before = environment()
     with tempfile.TemporaryDirectory() as folder:
         results = [

@@ -7,8 +7,8 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 @pytest.mark.parametrize("native", [False, True])
-def test_auto_takes_bfloat16_only_where_the_cpu_has_it(monkeypatch, native):
-    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: native)
+def test_auto_takes_bfloat16_only_where_the_cpu_gains_by_it(monkeypatch, native):
+    monkeypatch.setattr(devices, "cpu_gains_by_bfloat16", lambda: native)
     assert devices.autocast_type("auto", CPU) == (torch.bfloat16 if native else None)
     assert devices.autocast_type("f32", CPU) is None
     assert devices.autocast_type("bf16", CPU) == torch.bfloat16

@@ -59,7 +59,7 @@ def _machine() -> list[Check]:
     ]
     wanted = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
     features = [flag for flag in wanted if flag in hardware.cpu_flags()]
-    bf16 = "native" if hardware.cpu_has_bfloat16() else "not native, so f32 is used"
+    bf16 = "native" if hardware.cpu_gains_by_bfloat16() else "not native or no faster, so f32 is used"
     checks.append(Check("cpu", True, f"{hardware.cpu_name()}; {' '.join(features) or 'features unknown'}; bf16 {bf16}"))
     threads, cpus = hardware.free_threads(), os.cpu_count() or 1
     checks.append(Check("threads", True, f"{threads} of the machine's {cpus}"))

@@ -16,7 +16,7 @@ import numpy as np
 from mezzotint import onnx_files
 from mezzotint.card import SUPER_RESOLUTION, Card
 from mezzotint.errors import ModelError, UsageError
-from mezzotint.hardware import thread_limit
+from mezzotint.hardware import cpu_hides_matrix_units, thread_limit
 from mezzotint.image.tiling import Box, tiles
 from mezzotint.runtimes.openvino_bytes import for_bytes, shuffled
 from mezzotint.runtimes.openvino_parts import Parts, enlarges, handed_on_in_bf16, taken_apart
@@ -137,7 +137,7 @@ def _window(array: np.ndarray, box: Box, scale: int = 1) -> np.ndarray:
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None, streams: int = 1) -> OpenVINO:
-    """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU has it natively, else f32, and int8 the same for
+    """Open an `.onnx` file. `precision="auto"` is bf16 where the CPU gains by it, else f32, and int8 the same for
     what an int8 file has not in int8.
 
     `threads=None` is OpenVINO's choice, within a container's quota; `streams` that many calls at once share them. Raises
@@ -145,7 +145,8 @@ def load(path: Path, card: Card, precision: str = "auto", threads: int | None = 
     """
     onnx_files.check(path)
     if precision in ("auto", "int8"):
-        precision = "bf16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+        native = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if native and not cpu_hides_matrix_units() else "f32"
     options = _options(threads, streams)
 
     def requests(model: Any, precision: str) -> list[Any]:

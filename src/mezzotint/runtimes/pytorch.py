@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mezzotint.card import Card
-from mezzotint.hardware import cpu_has_bfloat16
+from mezzotint.hardware import cpu_gains_by_bfloat16
 from mezzotint.models import weights
 
 
@@ -31,14 +31,14 @@ class PyTorch:
 
 
 def load(path: Path, card: Card, precision: str = "auto", threads: int | None = None) -> PyTorch:
-    """Load a `.safetensors` file. `precision="auto"` is bf16 where the device has it natively, else f32.
+    """Load a `.safetensors` file. `precision="auto"` is bf16 where the device gains by it, else f32.
 
     `threads` is a setting of the whole process in torch; None leaves it. Raises as `weights.load`.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if precision == "auto":
         on_gpu = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        precision = "bf16" if on_gpu or (device.type == "cpu" and cpu_has_bfloat16()) else "f32"
+        precision = "bf16" if on_gpu or (device.type == "cpu" and cpu_gains_by_bfloat16()) else "f32"
     if threads:
         torch.set_num_threads(threads)
     network, card = weights.load(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mezzotint.hardware import cpu_has_bfloat16
+from mezzotint.hardware import cpu_gains_by_bfloat16
 
 
 def choose_device() -> torch.device:
@@ -17,7 +17,7 @@ def choose_device() -> torch.device:
 
 
 def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type to compute in: bfloat16, or None for plain float32. "auto" takes bfloat16 where hardware has it.
+    """The type to compute in: bfloat16, or None for plain float32. "auto" takes bfloat16 where hardware gains by it.
 
     Emulated bfloat16 is more than ten times slower than float32 on a CPU without the instructions.
     """
@@ -26,4 +26,4 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "bf16":
         return torch.bfloat16
     native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if native or (device.type == "cpu" and cpu_has_bfloat16()) else None
+    return torch.bfloat16 if native or (device.type == "cpu" and cpu_gains_by_bfloat16()) else None
