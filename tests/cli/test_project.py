@@ -58,6 +58,7 @@ def test_json_and_what_exists(picture, tmp_path, capsys):
         (["missing.png"], 3),
         (["broken.png"], 3),
         (["bag.png", "-o", "found.txt"], 2),
+        (["bag.png", "-o", "found.heic"], 2),
         (["bag.png", "-m", "compact-x4"], 2),
         (["bag.png", "--label", "shoe"], 2),
         (["bag.png", "--samples", "2", "--starts", "3"], 2),

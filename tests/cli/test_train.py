@@ -205,3 +205,16 @@ def test_rescue_is_for_generators_and_needs_no_more_than_the_word(pictures, tmp_
     assert code == 0, err
     log = [json.loads(line) for line in (tmp_path / "gan" / "log.jsonl").read_text().splitlines()]
     assert any("diversity" in line.get("doctor", {}) for line in log)
+
+
+def test_a_run_that_diverged_unnoticed_leaves_no_weights(pictures, tmp_path):
+    """One step with an absurd rate: no loss shows it, for the next would have."""
+    settings = [*TINY, "steps=1", "optimizer.generator.learning_rate=1e30"]
+    code, _, err = command("compact-x4", *settings, "--data", pictures, "-o", tmp_path / "run", "--threads", 1)
+    assert code == 8 and "not finite" in err and "optimizer.generator.learning_rate" in err
+    assert not list((tmp_path / "run").glob("weights*"))
+
+
+def test_a_batch_that_no_memory_holds_is_refused_at_once(pictures, tmp_path):
+    code, _, err = command("compact-x4", "data.batch=100000000", "--data", pictures, "-o", tmp_path / "run")
+    assert code == 2 and "data.batch" in err and not (tmp_path / "run").exists()

@@ -342,3 +342,15 @@ def test_any_prefix_gives_an_image_or_an_input_error(kind: str) -> None:
             assert "cut" in str(error) and "\n" not in str(error)
             failed += 1
     assert failed > 20
+
+
+def test_what_a_run_inside_the_folder_has_made_is_not_learnt_from(tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(FILES["b.png"])
+    samples = tmp_path / "run" / "samples"
+    samples.mkdir(parents=True)
+    (samples / "000001.png").write_bytes(FILES["b.png"])
+    assert open_source(tmp_path).names == ["a.png", "run/samples/000001.png"]
+    for name in ("recipe.json", "log.jsonl"):
+        (samples.parent / name).write_text("{}")
+    assert open_source(tmp_path).names == ["a.png"]
+    assert open_source(samples.parent).names == ["samples/000001.png"]

@@ -326,6 +326,10 @@ def test_mistakes_are_told(data, tmp_path) -> None:
     write_idx(tmp_path / "images-idx3-ubyte", TRAINING[0][:5])
     with pytest.raises(UsageError, match="too few"):
         evaluate_generator(PERFECT, data[0], tmp_path / "images-idx3-ubyte")
+    with pytest.raises(UsageError, match=r"2 training and 2 held-out images \(halves of .*\) are too few"):
+        evaluate_generator(PERFECT, tmp_path / "images-idx3-ubyte")
+    with pytest.raises(UsageError, match=r"are also in .*: images are held out only if"):
+        evaluate_generator(PERFECT, data[0], data[0])
     write_idx(tmp_path / "labels-idx1-ubyte", np.arange(5))
     with pytest.raises(UsageError, match="other classes"):
         evaluate_generator(PERFECT, data[0], tmp_path / "images-idx3-ubyte")

@@ -345,3 +345,9 @@ def test_adaptive_augmentation_is_for_one_process(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"method\.adaptive needs all images in one process"):
         run.train("clothes-64", tmp_path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_nothing_to_resume_is_said(pictures, tmp_path, capsys) -> None:
+    for expected in (True, False):
+        run.train("compact-x4", pictures, tmp_path / "run", overrides=TINY, resume=True)
+        assert ("nothing to resume" in capsys.readouterr().err) is expected

@@ -143,7 +143,7 @@ def _reasons(
         lines.append(
             f"labels: used, each class has {each} pictures"
             if classes
-            else f"labels: left aside, {survey.count / len(survey.classes):.0f} pictures a class are too few to learn apart"
+            else f"labels: left aside, {each} pictures a class are too few to learn apart"
         )
     short = images < setting.needed
     why = f"{images:,} images in {minutes:g} minutes are {'fewer than' if short else 'enough for'} the {setting.needed:,} "

@@ -24,7 +24,7 @@ def inspect(
 ) -> None:
     """Show a model's card, tensors and checksum, what a run's doctor said, or an image's size, metadata and provenance.
 
-    Exits with 5 if a model's weights are not those on its card, with 3 if an image is damaged.
+    Exits with 5 if the weights of a .safetensors file are not those on its card, with 3 if an image is damaged.
     """
     path = Path(file)
     training = _run(path)

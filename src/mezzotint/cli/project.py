@@ -39,7 +39,7 @@ def project(
     from mezzotint.cli._images import check_free, generator_card
     from mezzotint.cli._signals import interruptible
     from mezzotint.data.sources import decode
-    from mezzotint.image.formats import SUFFIXES
+    from mezzotint.image.formats import WRITTEN_SUFFIXES
     from mezzotint.image.grid import contact_sheet
     from mezzotint.image.io import write
     from mezzotint.image.metadata import GENERATED, Metadata
@@ -49,8 +49,8 @@ def project(
 
     card = generator_card(model)
     output = output or Path(f"{card.name}-projection.png")
-    if output.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{output}: the sheet's name ends with one of {', '.join(SUFFIXES)}")
+    if output.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise UsageError(f"{output}: the sheet's name ends with one of {', '.join(WRITTEN_SUFFIXES)}")
     latents = output.with_suffix(".json")
     check_free([output, latents], overwrite)
     start = time.perf_counter()

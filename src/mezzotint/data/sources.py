@@ -52,7 +52,8 @@ def open_source(path: str | Path) -> Source:
     A folder or zip has labels when every image sits in one of several sub-folders of one depth, as ImageNet's; an IDX
     file, when the twin that MNIST's naming calls for is there. A folder with MNIST's files opens its training images, or
     those of the test where there are no others.
-    Hidden files and `__MACOSX` are left out. Raises `InputError` for what is missing, unreadable or without images.
+    Hidden files, `__MACOSX` and the folders of training runs are left out. Raises `InputError` for what is missing,
+    unreadable or without images.
     """
     path = Path(path)
     if path.is_dir():
@@ -100,6 +101,9 @@ def _folder(path: Path) -> Source:
         real = os.path.realpath(folder)
         if real in seen:
             children.clear()
+            continue
+        if folder != str(path) and {"recipe.json", "log.jsonl"} <= set(files):
+            children.clear()  # a training run, whose samples are not pictures to learn from
             continue
         seen.add(real)
         relative = Path(folder).relative_to(path)

@@ -56,10 +56,21 @@ def load(
         training, held_out = training.first(half), training.last(half)
         notes.append("no held-out images: halves of the data were compared, so copies of the second half pass as new")
     if min(len(training.pixels), len(held_out.pixels)) < FEWEST:
+        halved = "" if rest else f" (halves of {real}, for want of --reference)"
         raise UsageError(
-            f"{len(training.pixels)} training and {len(held_out.pixels)} held-out images are too few; "
+            f"{len(training.pixels)} training and {len(held_out.pixels)} held-out images{halved} are too few; "
             f"at least {FEWEST} of each are needed"
         )
+    if rest:
+        known = {image.tobytes() for image in training.pixels}
+        copies = sum(image.tobytes() in known for image in held_out.pixels)
+        if 2 * copies > len(held_out.pixels):
+            raise UsageError(
+                f"{copies} of {len(held_out.pixels)} images of {reference} are also in {real}: images are held out only "
+                "if the generator did not learn from them; leave --reference away to compare halves"
+            )
+        if 20 * copies > len(held_out.pixels):
+            notes.append(f"{copies} of {len(held_out.pixels)} held-out images are also training images")
     return training, held_out, sets[0].classes if labelled else [], notes
 
 

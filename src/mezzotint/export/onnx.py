@@ -90,7 +90,7 @@ def _onnx(network: nn.Module, card: Card) -> bytes:
     except ModuleNotFoundError as error:
         raise missing_extra(error.name or "onnx", "train") from error
 
-    inputs = _inputs(card, batch=2, height=24, width=28)
+    inputs = sample_inputs(card, batch=2, height=24, width=28)
     batch = torch.export.Dim("batch")
     if card.task == GENERATION:
         names, output = ["z", "labels"][: len(inputs)], "images"
@@ -133,7 +133,7 @@ def _strip(model: Any) -> None:
         node.name = ""
 
 
-def _inputs(card: Card, batch: int, height: int, width: int) -> list[np.ndarray]:
+def sample_inputs(card: Card, batch: int, height: int, width: int) -> list[np.ndarray]:
     """Random inputs, the same each time: `lr` B C H W, or `z` B latent_shape and, for a conditional one, `labels` B.
 
     An image of noise may have any height and width, too.
@@ -157,7 +157,7 @@ def _verify(data: bytes, reference: nn.Module, card: Card, output: Path) -> None
         path.write_bytes(data)
         model = runtime.load(path, card, "f32", torch.get_num_threads())
         for batch, height, width in ((1, 37, 21), (3, 16, 31)):
-            inputs = _inputs(card, batch, height, width)
+            inputs = sample_inputs(card, batch, height, width)
             with torch.inference_mode():
                 expected = reference(*(torch.from_numpy(array) for array in inputs)).numpy()
             try:

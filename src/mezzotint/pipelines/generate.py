@@ -133,8 +133,8 @@ class Generator:
         images = self.model(*inputs)[: len(z)]
         if not np.isfinite(images).all():
             raise QualityError(f"{self.card.name} gave values that are not finite ({what})")
-        # -1..1 -> 0..255, rounded half up.
-        pixels = np.clip(np.floor(images * 127.5 + 128), 0, 255).astype(np.uint8)
+        # -1..1 -> 0..255, rounded half up; clipped first, for values near the largest would overflow.
+        pixels = np.floor(np.clip(images, -1, 1) * 127.5 + 128).astype(np.uint8)
         pixels = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
         if pixels.shape[3] in (2, 4):
             pixels[..., :-1] = off_white(pixels[..., :-1], pixels[..., -1:])

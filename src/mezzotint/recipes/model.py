@@ -17,6 +17,8 @@ from mezzotint.recipes import checks
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 Share = Annotated[float, Field(ge=0, lt=1)]
+# The largest is refused at once, not when memory has run out.
+Batch = Annotated[int, Field(ge=1, le=1 << 16)]
 FOLDER = Path(__file__).parent
 
 
@@ -47,7 +49,7 @@ class Data(BaseModel):
     """Batches. Super-resolution cuts patches of `patch` low-resolution pixels; generation resizes to `size` or cuts that."""
 
     model_config = _STRICT
-    batch: PositiveInt
+    batch: Batch
     patch: Annotated[int, Field(ge=3)] | None = None  # validation needs more than its border
     size: tuple[PositiveInt, PositiveInt] | None = None  # height, width
     crop: bool = False  # generation: parts of `size` cut anywhere out of large pictures, instead of whole ones
@@ -66,7 +68,7 @@ class Phase(BaseModel):
     model_config = _STRICT
     begin: Annotated[float, Field(gt=0, lt=1)]
     patch: Annotated[int, Field(ge=3)] | None = None
-    batch: PositiveInt | None = None
+    batch: Batch | None = None
     losses: dict[str, float] | None = None
 
 

@@ -62,7 +62,7 @@ def super_resolution(
         for lr in reduced:
             x = torch.from_numpy(lr).permute(2, 0, 1)[None].float().div(255).to(device)
             y = network(x)[0].permute(1, 2, 0).float().cpu().numpy()
-            enlarged.append(np.clip(np.floor(y * 255 + 0.5), 0, 255).astype(np.uint8))
+            enlarged.append(np.floor(np.clip(np.nan_to_num(y), 0, 1) * 255 + 0.5).astype(np.uint8))
         network.train()
         scores = [min(_PERFECT, psnr_y(sr, hr, scale)) for sr, hr in zip(enlarged, originals, strict=True)]
         score = float(np.mean(scores))

@@ -40,7 +40,7 @@ def _print(state: State, progress: float, line: dict) -> None:
     _say(state, line)
     if "validation" in line:
         metrics = ", ".join(f"{key} {value}" for key, value in line["validation"].items())
-        done = f"step {state.step}, {100 * progress:.0f} %, {line['minutes']:.1f} min"
+        done = f"step {state.step}, {100 * min(1.0, progress):.0f} %, {line['minutes']:.1f} min"
         print(f"{done}: {metrics}", file=sys.stderr, flush=True)
 
 

@@ -26,7 +26,7 @@ import mezzotint
 from mezzotint.card import GENERATION, SUPER_RESOLUTION, Card
 from mezzotint.data.images import ImageSet
 from mezzotint.data.pair_checks import check_pairs
-from mezzotint.errors import InputError, InterruptedRun, MezzotintError, UsageError
+from mezzotint.errors import DivergedError, InputError, InterruptedRun, MezzotintError, UsageError
 from mezzotint.hardware import free_threads
 from mezzotint.recipes import model as recipes
 from mezzotint.recipes.model import Component, Recipe
@@ -100,6 +100,8 @@ def train(
     doctor = attending(recipe, images, device, team, rescue)
     # Before anything is written: what is wrong with pairs is an error, what is odd about them is said.
     notes = check_pairs(images, feed.scale_of(recipe)) if images.twins else []
+    if resume and before is None:
+        notes.append(f"nothing to resume in {folder}: a new run begins")
     # What the method reads beside the recipe, such as the network of a perceptual loss: name -> SHA-256.
     sources: dict[str, str] = getattr(method, "sources", {})
     if not team.agree(int(images.fingerprint()[:12], 16)):
@@ -235,11 +237,22 @@ def _check_classes(recipe: Recipe, images: ImageSet) -> None:
 
 
 def _export(generator: Any, card: Card, folder: Path) -> Card:
-    """Write the deployed form as weights.safetensors and weights.onnx; the latter verifies itself first."""
+    """Write the deployed form as weights.safetensors and weights.onnx; the latter verifies itself first.
+
+    Raises `DivergedError` for a network whose answers are not finite.
+    """
     from mezzotint.export import export
+    from mezzotint.export.onnx import sample_inputs
     from mezzotint.models.weights import save
 
     generator = generator.cpu().eval()
+    with torch.inference_mode():
+        answers = generator(*map(torch.from_numpy, sample_inputs(card, batch=2, height=24, width=28)))
+    if not bool(answers.isfinite().all()):
+        raise DivergedError(
+            "training has diverged: what the network makes is not finite; lower the learning rates "
+            f"({', '.join(f'optimizer.{name}.learning_rate' for name in card.recipe['optimizer'])})"
+        )
     if hasattr(generator, "fused"):
         generator = generator.fused().eval()
         card = card.replace(arguments=generator.arguments)
