@@ -84,7 +84,7 @@ def _under_way(past: Past) -> bool:
 
 
 def _strange(past: Past) -> bool:
-    """The samples are far from real images: 0.04 to 0.24 at the end in health, 0.5 to 2 at first and after most failures."""
+    """The samples are far from real images: 0.04 to 0.29 at the end in health, 0.5 to 2 at first and after most failures."""
     return _under_way(past) and _value(past[-1], "distance", 0) > 0.3
 
 
@@ -138,12 +138,12 @@ def _overfitting(past: Past) -> bool:
 
 
 def _copying(past: Past) -> bool:
-    """0.9 to 4.5 in health."""
+    """0.9 to 5.1 in health."""
     return _value(past[-1], "copies", 1) < 0.5
 
 
 def _swinging(past: Past) -> bool:
-    """Up to 0.93 in health, in single readings."""
+    """Up to 1.4 in health, in single readings."""
     return _value(past[-1], "average_gap", 0) > 0.9
 
 
