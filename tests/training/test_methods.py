@@ -390,19 +390,3 @@ def test_augmentation_adapts_to_held_out_images():
         expected = method.discriminator(batch["held_out"]).mean()
     assert float(scalars["held_out_logits"]) == pytest.approx(float(expected), rel=1e-5)
     assert float(method.adaptive.count) == 1 and "adaptive" in method.networks
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"penalties": {"regularization.r1": -1.0}}, r"regularization\.r1 has weight -1"),
-        ({"penalty_share": 0.0}, "penalty_share is a share"),
-        ({"penalty_share": 1.5}, "penalty_share is a share"),
-        ({"classify": -0.5}, "classify weighs 0 or more"),
-    ],
-)
-def test_settings_of_the_wrong_sign_are_refused(settings, message) -> None:
-    sizes = {"size": (8, 8), "widths": (4,)}
-    networks = {"generator": r3gan.Generator(**sizes), "discriminator": r3gan.Discriminator(**sizes)}
-    with pytest.raises(UsageError, match=message):
-        GAN(networks, optimizers(networks), **settings)

@@ -352,14 +352,3 @@ def test_nothing_to_resume_is_said(pictures, tmp_path, capsys) -> None:
     for expected in (True, False):
         run.train("compact-x4", pictures, tmp_path / "run", overrides=TINY, resume=True)
         assert ("nothing to resume" in capsys.readouterr().err) is expected
-
-
-@pytest.mark.parametrize(
-    "setting",
-    ["generator.widths=[]", "generator.widths=[0]", "discriminator.widths=[-4]", "generator.latent_dim=0",
-     "discriminator.blocks_per_stage=0"],
-)  # fmt: skip
-def test_a_network_of_nothing_is_refused_by_the_name_of_the_setting(setting) -> None:
-    recipe = model.read("fashion-28", [*CLOTHES, setting])
-    with pytest.raises(UsageError, match=rf"^{setting.partition('=')[0]} is .* at least 1"):
-        run.build(recipe, torch.device("cpu"))

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from mezzotint.card import GENERATION, SUPER_RESOLUTION
 from mezzotint.errors import MezzotintError
+from mezzotint.recipes.ranges import out_of_range
 from mezzotint.refs import modules, public, resolve
 
 # Where the references of a recipe point, what its objects have that others lack, and arguments that training gives.
@@ -44,16 +45,9 @@ def mistakes(facts: dict[str, Any]) -> list[str]:
                 arguments[part] = _arguments(part, targets[part], component)
             except _Mistakes as error:
                 found += error.lines
-    return [
-        *found,
-        *_budget(facts),
-        *_references(facts),
-        *_phases(facts),
-        *_mix(facts),
-        *_game(facts),
-        *_parts(facts, targets),
-        *_agreement(facts, arguments),
-    ]
+    for check in (_budget, _references, _phases, _mix, _game, out_of_range):
+        found += check(facts)
+    return [*found, *_parts(facts, targets), *_agreement(facts, arguments)]
 
 
 def of_component(part: str, component: dict[str, Any]) -> list[str]:

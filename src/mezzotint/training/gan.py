@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from mezzotint.card import GENERATION
 from mezzotint.data.differentiable import augmented
-from mezzotint.errors import UsageError
 from mezzotint.refs import resolve
 from mezzotint.training.adaptive import Adaptive
 from mezzotint.training.convolution import CheapGradients
@@ -33,8 +32,6 @@ class GAN:
 
     `classify` weighs the cross-entropy of a discriminator's classifier, which learns the classes of real images, as many as
     pay penalties, and from which the generator learns to make what the label says.
-
-    Raises `UsageError` for a weight below 0 and a share outside 0 to 1.
     """
 
     task = GENERATION
@@ -51,15 +48,6 @@ class GAN:
         adaptive: float | None = None,
         classify: float = 0.0,
     ) -> None:
-        for name, weight in (penalties or {}).items():
-            if not weight >= 0:
-                raise UsageError(f"method.penalties: {name} has weight {weight:g}; a penalty weighs 0 or more")
-        if not 0 < penalty_share <= 1:
-            raise UsageError(
-                f"method.penalty_share is a share of the batch, above 0 and at most 1, not {penalty_share:g}"
-            )
-        if not classify >= 0:
-            raise UsageError(f"method.classify weighs 0 or more, not {classify:g}")
         self.networks, self.optimizers = networks, optimizers
         self.generator, self.discriminator = networks["generator"], networks["discriminator"]
         self.game = resolve(game, "losses")

@@ -151,11 +151,6 @@ def build(recipe: Recipe, device: torch.device) -> tuple[Method, Card]:
 
 
 def _network(name: str, part: Component) -> nn.Module:
-    for key, value in part.arguments.items():
-        counts = value if isinstance(value, (list, tuple)) else [value]
-        # Without classes there are none of them; of all else a network needs some.
-        if key != "num_classes" and (not counts or any(type(count) is int and count < 1 for count in counts)):
-            raise UsageError(f"{name}.{key} is {value}: a network's sizes and counts are at least 1")
     try:
         network: nn.Module = resolve(part.name, "models")(**part.arguments)
     except (MezzotintError, TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
